@@ -1,0 +1,48 @@
+/**
+ * A request and a reply, without a platform: what every route of the views is written against. The Hono app carries them over the
+ * Fetch API; the Node runtime carries the busiest ones over `node:http` directly. Bodies are byte strings.
+ */
+import type { Bytes } from "../bytes/bytes.ts";
+
+export interface ApiRequest {
+  readonly method: string;
+  /** As sent: still percent-encoded, without the query. */
+  readonly path: string;
+  /** As sent, without the question mark; empty when there is none. */
+  readonly query: string;
+  /** @param name in lower case */
+  header(name: string): string | undefined;
+  /** The whole body, read within the size limit. Empty for a streaming route. */
+  readonly body: Bytes;
+  /** The body as it arrives; only for a streaming route. Ends when the client has sent all; the reply may go on. */
+  readonly chunks?: AsyncIterable<Uint8Array>;
+}
+
+/** Where a streaming reply goes. */
+export interface ReplySink {
+  /** @returns false when the client is slow: wait for `onDrain` before writing more */
+  write(chunk: Bytes): boolean;
+  onDrain(resume: () => void): void;
+  /** The client hung up, or the server ends; called once, also after `end`. */
+  onClose(closed: () => void): void;
+  end(): void;
+}
+
+export interface ApiReply {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** A whole body, or a function that is called once, after the head was sent, and writes it. */
+  readonly body: Bytes | ((sink: ReplySink) => void);
+}
+
+export type Handler = (request: ApiRequest) => ApiReply | Promise<ApiReply>;
+
+export interface Route {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE" | "HEAD" | "OPTIONS" | "*";
+  /** Exact path, or a prefix that ends with "/*". */
+  readonly path: string;
+  /** `stream`: the handler gets `chunks` and no `body`. */
+  readonly kind: "unary" | "stream";
+  readonly handle: Handler;
+}

@@ -1,0 +1,102 @@
+/**
+ * The one error type of operations, with a closed list of codes (those of gRPC, https://grpc.io/docs/guides/status-codes/).
+ * Each view (v1, v2, v3 JSON, gRPC) maps it to its own wire form. Where a client of etcd may match on the text, the text is
+ * etcd's (etcd 3.4 `rpctypes`). Branch on `code` and `reason`, never on the text.
+ */
+
+/** gRPC status codes by name; the values are the numbers on the wire. */
+export const CODES = {
+  canceled: 1,
+  unknown: 2,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  alreadyExists: 6,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  failedPrecondition: 9,
+  aborted: 10,
+  outOfRange: 11,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  dataLoss: 15,
+  unauthenticated: 16,
+} as const;
+
+export type ErrorCode = keyof typeof CODES;
+
+/** What went wrong, finer than the code: one name for each function below. */
+export type ErrorReason = string;
+
+export interface ErrorDetails {
+  readonly [field: string]: string | number | boolean | null;
+}
+
+export class QuorateError extends Error {
+  override readonly name = "QuorateError";
+  readonly code: ErrorCode;
+  readonly reason: ErrorReason;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, reason: ErrorReason, message: string, details: ErrorDetails = {}, options?: { cause?: unknown }) {
+    super(message, options as ErrorOptions);
+    this.code = code;
+    this.reason = reason;
+    this.details = details;
+  }
+}
+
+/** Narrowing for `catch (error: unknown)`. */
+export function isQuorateError(error: unknown): error is QuorateError {
+  return error instanceof QuorateError;
+}
+
+const make =
+  (code: ErrorCode, reason: ErrorReason, message: string) =>
+  (details: ErrorDetails = {}): QuorateError =>
+    new QuorateError(code, reason, message, details);
+
+// ---- key-value requests: the texts are etcd's
+export const errEmptyKey = make("invalidArgument", "emptyKey", "etcdserver: key is not provided");
+export const errKeyNotFound = make("invalidArgument", "keyNotFound", "etcdserver: key not found");
+export const errValueProvided = make("invalidArgument", "valueProvided", "etcdserver: value is provided");
+export const errLeaseProvided = make("invalidArgument", "leaseProvided", "etcdserver: lease is provided");
+export const errTooManyOps = make("invalidArgument", "tooManyOps", "etcdserver: too many operations in txn request");
+export const errDuplicateKey = make("invalidArgument", "duplicateKey", "etcdserver: duplicate key given in txn request");
+export const errInvalidSortOption = make("invalidArgument", "invalidSortOption", "etcdserver: invalid sort option");
+export const errCompacted = make("outOfRange", "compacted", "etcdserver: mvcc: required revision has been compacted");
+export const errFutureRevision = make("outOfRange", "futureRevision", "etcdserver: mvcc: required revision is a future revision");
+export const errNoSpace = make("resourceExhausted", "noSpace", "etcdserver: mvcc: database space exceeded");
+export const errCorrupt = make("dataLoss", "corrupt", "etcdserver: corrupt cluster");
+export const errRequestTooLarge = make("invalidArgument", "requestTooLarge", "etcdserver: request is too large");
+export const errTooManyRequests = make("resourceExhausted", "tooManyRequests", "etcdserver: too many requests");
+
+// ---- leases
+export const errLeaseNotFound = make("notFound", "leaseNotFound", "etcdserver: requested lease not found");
+export const errLeaseExists = make("failedPrecondition", "leaseExists", "etcdserver: lease already exists");
+export const errLeaseTtlTooLarge = make("outOfRange", "leaseTtlTooLarge", "etcdserver: too large lease TTL");
+
+// ---- cluster
+export const errNoLeader = make("unavailable", "noLeader", "etcdserver: no leader");
+export const errNotLeader = make("failedPrecondition", "notLeader", "etcdserver: not leader");
+export const errLeaderChanged = make("unavailable", "leaderChanged", "etcdserver: leader changed");
+export const errTimeout = make("unavailable", "timeout", "etcdserver: request timed out");
+export const errStopped = make("unavailable", "stopped", "etcdserver: server stopped");
+export const errMemberNotFound = make("notFound", "memberNotFound", "etcdserver: member not found");
+
+/** A storage fault: the file and the place are named, and the member stops serving (raft.md §3). */
+export function errDataLoss(file: string, offset: number, what: string): QuorateError {
+  return new QuorateError("dataLoss", "damaged", `${what} in ${file} at byte ${offset}`, { file, offset });
+}
+
+/** The disk refused a write or a sync: fatal, never retried. */
+export function errStorageFailed(file: string, action: string, cause: unknown): QuorateError {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new QuorateError("internal", "storageFailed", `${action} ${file} failed: ${text}`, { file, action }, { cause });
+}
+
+/** A request field that cannot be taken; the message names it. */
+export function errBadField(field: string, message: string): QuorateError {
+  return new QuorateError("invalidArgument", "badField", message, { field });
+}

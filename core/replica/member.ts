@@ -1,0 +1,54 @@
+/** One member, as the API sees it: propose, read, and ask how it is. `Replica` implements it. */
+import type { Applied, CommandBody, LeaseId, ResultOf } from "../store/command.ts";
+import type { StoreView } from "../store/store-view.ts";
+
+export interface PeerInfo {
+  /** Decimal uint64. */
+  readonly id: string;
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+  readonly learner: boolean;
+}
+
+export interface MemberStatus {
+  readonly leaderId: string;
+  readonly term: number;
+  readonly raftIndex: number;
+  readonly appliedIndex: number;
+  /** Bytes on disk. */
+  readonly diskBytes: number;
+  readonly learner: boolean;
+  /** What is wrong, one sentence each: alarms, a stalled disk. Empty when all is well. */
+  readonly problems: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Milliseconds since 1970 at which the present leader took office. */
+  readonly leaderSince: number;
+}
+
+export interface Member {
+  readonly clusterId: string;
+  readonly memberId: string;
+  readonly store: StoreView;
+  status(): MemberStatus;
+  members(): readonly PeerInfo[];
+  /**
+   * Resolves when the command is durable on a quorum and applied here.
+   * @throws QuorateError what applying it refused (then nothing changed); noLeader, tooManyRequests, stopped before it was proposed;
+   *   leaderChanged or timeout when the outcome is unknown
+   */
+  propose<B extends CommandBody>(body: B): Promise<Applied<ResultOf<B["kind"]>>>;
+  /** undefined: a read of `store` is linearizable at once. @throws QuorateError noLeader */
+  readBarrier(): Promise<void> | undefined;
+  /** Renews a lease by its full TTL. @returns its TTL in seconds @throws QuorateError leaseNotFound */
+  keepAlive(id: LeaseId): Promise<number>;
+  /** Remaining whole seconds, by the leader's clock. @throws QuorateError leaseNotFound */
+  leaseRemainingSeconds(id: LeaseId): Promise<number>;
+  /** A fresh random positive int64, decimal, that no lease has. */
+  newLeaseId(): LeaseId;
+  /** A checked snapshot of the present state, in the format of docs/formats/snapshot.md. */
+  snapshot(): AsyncIterable<Uint8Array>;
+  /** Frees what compaction left behind. */
+  defragment(): Promise<void>;
+}
