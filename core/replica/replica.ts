@@ -1,0 +1,461 @@
+/**
+ * One member's life: stamps and proposes commands, applies what was agreed, answers those who wait, and does the leader's duties —
+ * ending leases, checkpointing them, compacting by policy, taking snapshots, raising the space alarm. It owns no timer: the runtime
+ * calls `tick` about ten times a second, and every duty follows from that and the clocks.
+ *
+ * A failed device or a broken invariant ends the member: `onFailed` is called once, nothing is acknowledged afterwards.
+ */
+import { InvariantError } from "../invariant.ts";
+import {
+  type QuorateError,
+  errLeaderChanged,
+  errLeaseNotFound,
+  errNoLeader,
+  errNoSpace,
+  errStopped,
+  errTooManyRequests,
+} from "../errors.ts";
+import type { Entry, SnapshotMeta, Term } from "../raft/types.ts";
+import { type Applied, type Command, type CommandBody, type LeaseId, type Result, type ResultOf } from "../store/command.ts";
+import { decodeCommand, encodeCommand } from "../store/command-codec.ts";
+import { StateMachine } from "../store/state-machine.ts";
+import type { StoreView } from "../store/store-view.ts";
+import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
+import type { Clock } from "./clock-port.ts";
+import type { Consensus, ConsensusHost } from "./consensus-port.ts";
+import { LeaseClock } from "./lease-clock.ts";
+import {
+  COMPACTION_SLICE,
+  LEASE_CHECKPOINT_BATCH,
+  LEASE_CHECKPOINT_INTERVAL_MS,
+  LEASE_REVOKES_PER_SECOND,
+  SNAPSHOT_LOG_BYTES,
+} from "./limits.ts";
+import type { Member, MemberStatus, PeerInfo } from "./member.ts";
+import { StoreClock } from "./store-clock.ts";
+
+export interface ReplicaOptions {
+  readonly consensus: Consensus & { readonly identity: { readonly clusterId: string; readonly memberId: string } };
+  readonly clock: Clock;
+  /** Cryptographically random bytes. */
+  readonly randomBytes: (count: number) => Uint8Array;
+  /** Lets the host's event loop take its turn; between slices of long work. */
+  readonly pause: () => Promise<void>;
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+  /** A snapshot is taken after so many entries. */
+  readonly snapshotEntries: number;
+  /** Space that keys and values may take, in bytes. */
+  readonly quotaBytes: number;
+  readonly autoCompaction: AutoCompactionPolicy;
+  readonly onFailed: (error: Error) => void;
+  /** Something an operator should read; also what a background duty could not do and will try again. */
+  readonly onNotice: (level: "info" | "warn", message: string, details?: Record<string, unknown>) => void;
+  /** Bytes on the device. */
+  readonly diskBytes: () => number;
+}
+
+interface Waiter {
+  readonly command: Command;
+  readonly term: Term;
+  readonly resolve: (applied: Applied) => void;
+  readonly reject: (error: QuorateError) => void;
+}
+
+/** Counters and timings for metrics: numbers that only grow, and the last values. */
+export interface ReplicaStats {
+  proposals: number;
+  proposalsFailed: number;
+  applied: number;
+  appliedBatches: number;
+  snapshots: number;
+  snapshotMillis: number;
+  leasesExpired: number;
+  pending: number;
+}
+
+export class Replica implements Member {
+  readonly #options: ReplicaOptions;
+  readonly #consensus: ReplicaOptions["consensus"];
+  readonly #store: StateMachine;
+  readonly #leaseClock = new LeaseClock();
+  readonly #storeClock: StoreClock;
+  readonly #autoCompaction: AutoCompaction;
+  readonly #waiters = new Map<number, Waiter>();
+  readonly stats: ReplicaStats = {
+    proposals: 0,
+    proposalsFailed: 0,
+    applied: 0,
+    appliedBatches: 0,
+    snapshots: 0,
+    snapshotMillis: 0,
+    leasesExpired: 0,
+    pending: 0,
+  };
+  #appliedIndex = 0;
+  #appliedTerm: Term = 0;
+  #leading = false;
+  #term: Term = 0;
+  #startedAt = 0;
+  #leaderSince = 0;
+  #failure: Error | null = null;
+  #stopping = false;
+  #entriesSinceSnapshot = 0;
+  #bytesSinceSnapshot = 0;
+  #snapshotting: Promise<void> | null = null;
+  #compacting: Promise<void> | null = null;
+  #raisingAlarm = false;
+  #revokeCredit = 0;
+  #tickedAt: number | null = null;
+  #checkpointedAt = 0;
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+    this.#consensus = options.consensus;
+    this.#store = new StateMachine({ quotaBytes: options.quotaBytes });
+    this.#storeClock = new StoreClock(options.clock);
+    this.#autoCompaction = new AutoCompaction(options.autoCompaction);
+    this.#store.onLeases({
+      granted: (id, ttlSeconds) => this.#startLease(id, ttlSeconds),
+      revoked: (id) => this.#leaseClock.delete(id),
+      checkpointed: () => {}, // only a later leader uses it
+      reset: () => this.#leaseClock.clear(),
+    });
+  }
+
+  /** Recovers and begins to serve. @throws QuorateError what the storage found damaged */
+  async start(): Promise<void> {
+    const host: ConsensusHost = {
+      apply: (entries) => this.#apply(entries),
+      restore: (meta, chunks) => this.#restore(meta, chunks),
+      officeChanged: (leading, term) => this.#officeChanged(leading, term),
+      failed: (error) => this.#fail(error),
+    };
+    await this.#consensus.start(host);
+    this.#startedAt = this.#options.clock.wallMs();
+  }
+
+  get clusterId(): string {
+    return this.#consensus.identity.clusterId;
+  }
+
+  get memberId(): string {
+    return this.#consensus.identity.memberId;
+  }
+
+  get store(): StoreView {
+    return this.#store;
+  }
+
+  get pendingProposals(): number {
+    return this.#waiters.size;
+  }
+
+  // ---- writes
+
+  propose<B extends CommandBody>(body: B): Promise<Applied<ResultOf<B["kind"]>>> {
+    return new Promise((resolve, reject) => {
+      try {
+        this.#propose(body, resolve as (applied: Applied) => void, reject);
+      } catch (error) {
+        this.stats.proposalsFailed++;
+        reject(error as Error);
+      }
+    });
+  }
+
+  #propose(body: CommandBody, resolve: (applied: Applied) => void, reject: (error: QuorateError) => void): void {
+    if (this.#failure !== null || this.#stopping) throw errStopped();
+    const command = { ...body, time: this.#storeClock.now() } as Command;
+    const data = encodeCommand(command);
+    if (this.#store.growsBeyondQuota(command, data.length)) {
+      this.#raiseNoSpace();
+      throw errNoSpace();
+    }
+    const proposed = this.#consensus.propose(data);
+    if (!proposed.ok) {
+      if (proposed.why === "overloaded") throw errTooManyRequests();
+      throw proposed.why === "stopped" ? errStopped() : errNoLeader();
+    }
+    this.stats.proposals++;
+    this.#waiters.set(proposed.index, { command, term: proposed.term, resolve, reject });
+  }
+
+  /** Once for each time that the quota is met; the alarm itself is a command, so that it outlives a restart. */
+  #raiseNoSpace(): void {
+    const raised = this.#store.alarms().some((alarm) => alarm.alarm === "nospace" && alarm.memberId === this.memberId);
+    if (raised || this.#raisingAlarm) return;
+    this.#raisingAlarm = true;
+    this.#options.onNotice("warn", "the space quota is used up: writes are refused until space is freed and the alarm is disarmed", {
+      quotaBytes: this.#options.quotaBytes,
+      sizeBytes: this.#store.sizeBytes(),
+    });
+    this.#background("raising the space alarm", async () => {
+      try {
+        await this.propose({ kind: "alarm", action: "activate", alarm: { memberId: this.memberId, alarm: "nospace" } });
+      } finally {
+        this.#raisingAlarm = false;
+      }
+    });
+  }
+
+  // ---- what was agreed
+
+  #apply(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      if (entry.index !== this.#appliedIndex + 1) {
+        throw new InvariantError(`entry ${entry.index} follows ${this.#appliedIndex}: every index is applied once, in order`);
+      }
+      this.#appliedIndex = entry.index;
+      this.#appliedTerm = entry.term;
+      this.#entriesSinceSnapshot++;
+      this.#bytesSinceSnapshot += entry.data.length;
+      if (entry.kind === "data") this.#applyCommand(entry);
+    }
+    this.stats.applied += entries.length;
+    this.stats.appliedBatches++;
+    this.#store.flush();
+  }
+
+  #applyCommand(entry: Entry): void {
+    const waiter = this.#waiters.get(entry.index);
+    const mine = waiter !== undefined && waiter.term === entry.term;
+    const outcome = this.#store.apply(mine ? waiter.command : decodeCommand(entry.data), entry);
+    if (waiter === undefined) return;
+    this.#waiters.delete(entry.index);
+    if (!mine) waiter.reject(errLeaderChanged()); // another leader's entry took the place: certainly not done
+    else if (outcome.ok) waiter.resolve(outcome as Applied & { result: Result });
+    else waiter.reject(outcome.error);
+  }
+
+  async #restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    await this.#store.restore(chunks);
+    this.#appliedIndex = meta.index;
+    this.#appliedTerm = meta.term;
+    this.#entriesSinceSnapshot = 0;
+    this.#bytesSinceSnapshot = 0;
+  }
+
+  #officeChanged(leading: boolean, term: Term): void {
+    this.#leading = leading;
+    this.#term = term;
+    this.#leaderSince = this.#options.clock.wallMs();
+    this.#storeClock.atLeast(this.#store.clockMs);
+    this.#leaseClock.clear();
+    if (leading) {
+      for (const lease of this.#store.leaseTable.all()) this.#startLease(lease.id, lease.ttlSeconds);
+      return;
+    }
+    for (const [index, waiter] of this.#waiters) {
+      this.#waiters.delete(index);
+      waiter.reject(errLeaderChanged()); // the outcome is unknown
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    this.#leading = false;
+    for (const waiter of this.#waiters.values()) waiter.reject(errStopped());
+    this.#waiters.clear();
+    this.#options.onFailed(error);
+  }
+
+  // ---- reads
+
+  readBarrier(): Promise<void> | undefined {
+    if (this.#failure !== null) throw errStopped();
+    return this.#consensus.readBarrier();
+  }
+
+  // ---- leases
+
+  /** A whole term from now; less when the log says that less was left (a checkpoint, or the end of a v2 TTL). */
+  #startLease(id: LeaseId, ttlSeconds: number): void {
+    if (!this.#leading) return;
+    const lease = this.#store.leaseTable.get(id);
+    if (lease === undefined) return;
+    const whole = ttlSeconds * 1000;
+    const left = lease.v2 ? Math.max(0, lease.v2.expiresAt - this.#storeClock.now()) : Math.min(whole, lease.remainingMs ?? whole);
+    this.#leaseClock.set(id, this.#options.clock.monotonicMs() + left);
+  }
+
+  async keepAlive(id: LeaseId): Promise<number> {
+    const lease = this.#store.leaseTable.get(id);
+    if (lease === undefined || lease.v2 || this.#leaseClock.deadline(id) === undefined) throw errLeaseNotFound();
+    if (lease.remainingMs !== null) {
+      // A new leader must not count from the old checkpoint: it is taken back before the renewal is promised.
+      await this.propose({ kind: "leaseCheckpoint", remainingMs: [[id, lease.ttlSeconds * 1000]], term: this.#term });
+    }
+    await this.readBarrier();
+    if (this.#store.leaseTable.get(id) === undefined || this.#leaseClock.deadline(id) === undefined) throw errLeaseNotFound();
+    this.#leaseClock.set(id, this.#options.clock.monotonicMs() + lease.ttlSeconds * 1000);
+    return lease.ttlSeconds;
+  }
+
+  async leaseRemainingSeconds(id: LeaseId): Promise<number> {
+    await this.readBarrier();
+    if (this.#store.leaseTable.get(id) === undefined) throw errLeaseNotFound();
+    const deadline = this.#leaseClock.deadline(id);
+    return deadline === undefined ? 0 : Math.max(0, Math.floor((deadline - this.#options.clock.monotonicMs()) / 1000));
+  }
+
+  newLeaseId(): LeaseId {
+    for (;;) {
+      let id = 0n;
+      for (const byte of this.#options.randomBytes(8)) id = (id << 8n) | BigInt(byte);
+      const text = (id & 0x7fff_ffff_ffff_ffffn).toString();
+      if (text !== "0" && this.#store.leaseTable.get(text) === undefined) return text;
+    }
+  }
+
+  // ---- duties
+
+  /** To be called about ten times a second. Never throws; what fails is named through `onNotice` or `onFailed`. */
+  tick(): void {
+    if (this.#failure !== null || this.#stopping || !this.#leading) return;
+    const now = this.#options.clock.monotonicMs();
+    const elapsed = this.#tickedAt === null ? 0 : now - this.#tickedAt;
+    this.#tickedAt = now;
+    this.#expireLeases(now, elapsed);
+    this.#checkpointLeases(now);
+    const { revision, compactedRevision } = this.#store;
+    const target = this.#autoCompaction.due(now, revision, compactedRevision);
+    if (target !== undefined) {
+      this.#background("compacting by policy", () => this.propose({ kind: "compact", revision: target }));
+    }
+    this.#freeCompacted();
+    if (this.#entriesSinceSnapshot >= this.#options.snapshotEntries || this.#bytesSinceSnapshot >= SNAPSHOT_LOG_BYTES) {
+      this.#background("taking a snapshot", () => this.takeSnapshot());
+    }
+  }
+
+  #expireLeases(now: number, elapsed: number): void {
+    this.#revokeCredit = Math.min(LEASE_REVOKES_PER_SECOND, this.#revokeCredit + (elapsed * LEASE_REVOKES_PER_SECOND) / 1000);
+    while (this.#revokeCredit >= 1) {
+      const id = this.#leaseClock.takeExpired(now);
+      if (id === undefined) return;
+      this.#revokeCredit--;
+      this.propose({ kind: "leaseRevoke", id, term: this.#term }).then(
+        () => void this.stats.leasesExpired++,
+        (error: unknown) => {
+          const gone = this.#store.leaseTable.get(id) === undefined;
+          if (!gone && this.#leading) this.#leaseClock.set(id, this.#options.clock.monotonicMs() + 1000); // again in a second
+          if (!gone) this.#options.onNotice("warn", "ending a lease failed and is tried again", { lease: id, error: String(error) });
+        },
+      );
+    }
+  }
+
+  #checkpointLeases(now: number): void {
+    if (now - this.#checkpointedAt < LEASE_CHECKPOINT_INTERVAL_MS) return;
+    this.#checkpointedAt = now;
+    let batch: [LeaseId, number][] = [];
+    const send = () => {
+      const remainingMs = batch;
+      batch = [];
+      this.#background("checkpointing leases", () => this.propose({ kind: "leaseCheckpoint", remainingMs, term: this.#term }));
+    };
+    for (const [id, left] of this.#leaseClock.remaining(now)) {
+      const lease = this.#store.leaseTable.get(id);
+      if (lease === undefined || lease.v2 || lease.ttlSeconds * 1000 <= LEASE_CHECKPOINT_INTERVAL_MS) continue;
+      batch.push([id, Math.round(left)]);
+      if (batch.length === LEASE_CHECKPOINT_BATCH) send();
+    }
+    if (batch.length > 0) send();
+  }
+
+  #freeCompacted(): void {
+    if (this.#compacting !== null || this.#store.compactStep(COMPACTION_SLICE)) return;
+    this.#compacting = (async () => {
+      while (!this.#stopping && !this.#store.compactStep(COMPACTION_SLICE)) await this.#options.pause();
+    })().then(
+      () => void (this.#compacting = null),
+      (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))),
+    );
+  }
+
+  /** Writes a snapshot of the present state and drops the log before it. At most one at a time: a second call joins the first. */
+  takeSnapshot(): Promise<void> {
+    this.#snapshotting ??= this.#writeSnapshot().finally(() => (this.#snapshotting = null));
+    return this.#snapshotting;
+  }
+
+  async #writeSnapshot(): Promise<void> {
+    const [index, term] = [this.#appliedIndex, this.#appliedTerm];
+    if (index === 0) return;
+    const [entries, bytes] = [this.#entriesSinceSnapshot, this.#bytesSinceSnapshot];
+    this.#entriesSinceSnapshot = 0;
+    this.#bytesSinceSnapshot = 0;
+    const began = this.#options.clock.monotonicMs();
+    try {
+      const meta = await this.#consensus.snapshot({ index, term, id: `${term}-${index}` }, this.snapshot());
+      const millis = Math.round(this.#options.clock.monotonicMs() - began);
+      this.stats.snapshots++;
+      this.stats.snapshotMillis += millis;
+      this.#options.onNotice("info", "snapshot taken", { index, bytes: meta.size, millis });
+    } catch (error) {
+      this.#entriesSinceSnapshot += entries;
+      this.#bytesSinceSnapshot += bytes;
+      throw error;
+    }
+  }
+
+  async *snapshot(): AsyncIterable<Uint8Array> {
+    const frozen = this.#store.freeze({ clusterId: this.clusterId, index: this.#appliedIndex, term: this.#appliedTerm });
+    try {
+      for (const chunk of frozen.chunks()) {
+        yield chunk;
+        await this.#options.pause();
+        if (this.#stopping || this.#failure !== null) throw errStopped();
+      }
+    } finally {
+      frozen.release();
+    }
+  }
+
+  async defragment(): Promise<void> {
+    while (!this.#store.compactStep(COMPACTION_SLICE)) await this.#options.pause();
+  }
+
+  /** A duty that nobody waits for: what it throws is an operator's news, and a failed device ends the member by its own path. */
+  #background(what: string, duty: () => Promise<unknown>): void {
+    duty().catch((error: unknown) => {
+      if (this.#failure === null && !this.#stopping) this.#options.onNotice("warn", `${what} failed`, { error: String(error) });
+    });
+  }
+
+  // ---- how it is
+
+  status(): MemberStatus {
+    const status = this.#consensus.status();
+    const problems = this.#store.alarms().map((alarm) => `alarm ${alarm.alarm.toUpperCase()} of member ${alarm.memberId}`);
+    if (this.#failure !== null) problems.push(this.#failure.message);
+    return {
+      leaderId: status.leader ?? "0",
+      term: status.term,
+      raftIndex: status.commit,
+      appliedIndex: this.#appliedIndex,
+      diskBytes: this.#options.diskBytes(),
+      learner: false,
+      problems,
+      startedAt: this.#startedAt,
+      leaderSince: this.#leaderSince,
+    };
+  }
+
+  members(): readonly PeerInfo[] {
+    const { name, peerUrls, clientUrls } = this.#options;
+    return [{ id: this.memberId, name, peerUrls, clientUrls, learner: false }];
+  }
+
+  /** Answers what was acknowledged, refuses the rest, and lets go of the storage. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.allSettled([this.#snapshotting, this.#compacting]);
+    await this.#consensus.stop();
+    for (const waiter of this.#waiters.values()) waiter.reject(errStopped());
+    this.#waiters.clear();
+  }
+}
