@@ -1,0 +1,36 @@
+/** Writes to the version store that keep the lease table in step: the one way to write a key (lease-table.ts, invariant). */
+import type { Bytes } from "../../bytes/bytes.ts";
+import { type KeyValue, type LeaseId, NO_LEASE } from "../command.ts";
+import type { VersionStore } from "../version-store-port.ts";
+import type { LeaseTable } from "./lease-table.ts";
+
+export class LeasedKeys {
+  readonly #store: VersionStore;
+  readonly #leases: LeaseTable;
+
+  constructor(store: VersionStore, leases: LeaseTable) {
+    this.#store = store;
+    this.#leases = leases;
+  }
+
+  /** @param lease "0" or a lease that exists. @returns the new version */
+  put(key: Bytes, value: Bytes, lease: LeaseId): KeyValue {
+    return this.replace(key, value, lease, this.#store.get(key));
+  }
+
+  /** As `put`, for a caller that has just read the live version. */
+  replace(key: Bytes, value: Bytes, lease: LeaseId, old: KeyValue | undefined): KeyValue {
+    if (old !== undefined && old.lease !== NO_LEASE && old.lease !== lease) this.#leases.detach(old.lease, key);
+    // The table's own string for the id: one object shared by all keys of a lease.
+    const shared = lease === NO_LEASE ? NO_LEASE : (this.#leases.get(lease)?.id ?? lease);
+    if (shared !== NO_LEASE) this.#leases.attach(shared, key);
+    return this.#store.put(key, value, shared);
+  }
+
+  /** @returns the version that was live, undefined when the key was not there */
+  delete(key: Bytes): KeyValue | undefined {
+    const old = this.#store.delete(key);
+    if (old !== undefined && old.lease !== NO_LEASE) this.#leases.detach(old.lease, key);
+    return old;
+  }
+}
