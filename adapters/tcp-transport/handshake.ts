@@ -1,0 +1,37 @@
+/**
+ * The first frame in each direction of a connection between members: who speaks, for which cluster, what for. A member that is not
+ * who the other meant, or of another cluster, is refused by name before anything else is read.
+ */
+import * as z from "zod/mini";
+
+const decimal = z.string().check(z.regex(/^\d{1,20}$/));
+
+/** What the connection is for. `greeting` needs no membership: a member that wants to join asks who is there. */
+export const Hello = z.object({
+  hello: z.literal(1),
+  purpose: z.enum(["messages", "snapshot", "greeting"]),
+  clusterId: decimal,
+  from: decimal,
+  /** "0" with a greeting. */
+  to: decimal,
+  /** Openings of the sender's storage: an older one than was seen is a copy of an old disk. */
+  boot: z.int().check(z.nonnegative()),
+  /** With `snapshot`: which one. */
+  snapshot: z.optional(z.string().check(z.maxLength(256))),
+});
+export type Hello = z.infer<typeof Hello>;
+
+export const Welcome = z.object({
+  welcome: z.literal(1),
+  clusterId: decimal,
+  id: decimal,
+  boot: z.int().check(z.nonnegative()),
+  members: z.optional(z.array(z.unknown())),
+});
+export type Welcome = z.infer<typeof Welcome>;
+
+/** The other side closes after this. */
+export const Refusal = z.object({ refused: z.string().check(z.maxLength(1024)) });
+
+/** A handshake that takes longer is given up, in milliseconds. */
+export const HANDSHAKE_MS_MAX = 5_000;

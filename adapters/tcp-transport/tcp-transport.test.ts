@@ -1,0 +1,129 @@
+import { crc32 as crc } from "node:zlib";
+import { connect } from "node:net";
+import { once } from "node:events";
+import { afterEach, describe, expect, test } from "vitest";
+import { RecordingHost, transportContract } from "../../test/contract/transport-port.ts";
+import { encodeFrame } from "./frame.ts";
+import { TcpTransport, type TcpTransportOptions } from "./tcp-transport.ts";
+
+function make(id: string, more: Partial<TcpTransportOptions> = {}) {
+  const transport = new TcpTransport({
+    clusterId: () => "7",
+    id: () => id,
+    boot: () => 1,
+    listen: [{ host: "127.0.0.1", port: 0 }],
+    snapshotBytesPerSecond: 1e9,
+    ...more,
+  });
+  return { transport, address: () => ({ id, urls: [`http://127.0.0.1:${transport.ports()[0]}`] }) };
+}
+
+transportContract("tcp", (id) => make(id));
+
+describe("TcpTransport", () => {
+  const running: TcpTransport[] = [];
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((transport) => transport.stop()));
+  });
+
+  async function start(id: string, more: Partial<TcpTransportOptions> = {}) {
+    const refused: string[] = [];
+    const made = make(id, { onRefused: (_remote, reason) => refused.push(reason), ...more });
+    const host = new RecordingHost();
+    await made.transport.start(host);
+    running.push(made.transport);
+    return { ...made, host, refused };
+  }
+
+  /** Sends raw bytes and resolves with what came back once the other side has closed. */
+  async function raw(port: number, bytes: Buffer): Promise<Buffer> {
+    const socket = connect(port, "127.0.0.1");
+    const parts: Buffer[] = [];
+    socket.on("data", (part) => parts.push(part));
+    socket.on("error", () => {});
+    socket.write(bytes);
+    await once(socket, "close");
+    return Buffer.concat(parts);
+  }
+
+  const hello = { hello: 1, purpose: "messages", clusterId: "7", from: "2", to: "1", boot: 1 };
+
+  test.each([
+    ["text of another protocol", Buffer.from("GET / HTTP/1.1\r\nhost: x\r\n\r\n"), /a frame of \d+ bytes/],
+    ["a length beyond the limit", Buffer.from([255, 255, 255, 255, 0, 0, 0, 0, 1, 1]), /a frame of 4294967295 bytes/],
+    ["a wrong CRC", flipped(encodeFrame(hello), -1), /a wrong CRC/],
+    ["a frame that is no hello", encodeFrame({ m: 1 }), /no hello/],
+    ["another version", withVersion(encodeFrame(hello), 9), /version 9/],
+  ])("closes, counts and names: %s", async (_what, bytes, reason) => {
+    const one = await start("1");
+    await raw(one.transport.ports()[0]!, bytes);
+    expect(one.refused).toHaveLength(1);
+    expect(one.refused[0]).toMatch(reason);
+    expect(Object.values(one.transport.refused())).toEqual([1]);
+    expect(one.host.messages).toEqual([]);
+  });
+
+  test.each([
+    ["another cluster", { ...hello, clusterId: "8" }, "another cluster"],
+    ["another member meant", { ...hello, to: "5" }, "another member was meant"],
+  ])("refuses %s by name", async (_what, greeting, reason) => {
+    const one = await start("1");
+    await raw(one.transport.ports()[0]!, encodeFrame(greeting));
+    expect(one.refused).toEqual([reason]);
+  });
+
+  test("refuses an older boot of a member that was seen before", async () => {
+    const one = await start("1");
+    const socket = connect(one.transport.ports()[0]!, "127.0.0.1");
+    socket.write(encodeFrame({ ...hello, boot: 5 }));
+    await once(socket, "data");
+    await raw(one.transport.ports()[0]!, encodeFrame({ ...hello, boot: 4 }));
+    expect(one.refused[0]).toMatch(/older boot/);
+    socket.destroy();
+  });
+
+  test("greet() tells the members to somebody outside the cluster", async () => {
+    const one = await start("1");
+    const stranger = make("0", { clusterId: () => "0" });
+    expect(await stranger.transport.greet(`http://127.0.0.1:${one.transport.ports()[0]}`)).toEqual({
+      clusterId: "7",
+      members: [{ id: "1", name: "one" }],
+    });
+  });
+
+  test("a snapshot stream keeps to its rate and holds up no message", async () => {
+    const one = await start("1");
+    const two = await start("2", { snapshotBytesPerSecond: 1_000_000 });
+    one.transport.setPeers([two.address()]);
+    two.transport.setPeers([one.address()]);
+    two.host.snapshots.set(
+      "s",
+      Array.from({ length: 10 }, () => new Uint8Array(50_000)),
+    );
+    await expect.poll(() => two.transport.stats()[0]?.connected).toBe(true);
+    await expect.poll(() => one.transport.stats()[0]?.connected).toBe(true);
+    const order: string[] = [];
+    const fetched = (async () => {
+      for await (const _ of one.transport.fetchSnapshot("2", "s")) order.push("chunk");
+    })();
+    await expect.poll(() => order.length).toBeGreaterThan(0);
+    two.transport.send("1", "heartbeat");
+    await one.host.until(() => one.host.messages.length === 1);
+    expect(order.length).toBeLessThan(10);
+    await fetched;
+    expect(order.length).toBe(10);
+  });
+});
+
+function flipped(frame: Buffer, at: number): Buffer {
+  const copy = Buffer.from(frame);
+  copy[at < 0 ? copy.length + at : at]! ^= 1;
+  return copy;
+}
+
+function withVersion(frame: Buffer, version: number): Buffer {
+  const copy = Buffer.from(frame);
+  copy[8] = version;
+  copy.writeUInt32LE(crc(copy.subarray(8)), 4);
+  return copy;
+}

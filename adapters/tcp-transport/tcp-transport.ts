@@ -1,0 +1,431 @@
+/**
+ * The transport between members over TCP or TLS (`node:net`, `node:tls`; also on Deno and Bun).
+ *
+ * Each member dials each other one and sends its messages and calls on the connection it dialled; answers to calls come back on the
+ * same one. A snapshot has a connection of its own, so that it delays no heartbeat. Whoever talks nonsense, is of another cluster,
+ * or shows an older boot number than was seen, is closed, counted by reason and named to `onRefused`.
+ */
+import { type Server, type Socket, connect, createServer } from "node:net";
+import { type SecureContextOptions, connect as connectTls, createServer as createTlsServer } from "node:tls";
+import { setTimeout as delay } from "node:timers/promises";
+import { QuorateError, errMemberNotFound } from "../../core/errors.ts";
+import type { NodeId } from "../../core/raft/types.ts";
+import type { PeerAddress, Transport, TransportHost, TransportStats } from "../../core/replica/transport-port.ts";
+import { type Answer, Calls, encodeError, errNotSent } from "./calls.ts";
+import { FrameError } from "./frame.ts";
+import { HANDSHAKE_MS_MAX, Hello, Refusal, Welcome } from "./handshake.ts";
+import { Link, type LinkEvents } from "./link.ts";
+
+/** Pauses between attempts to reach a peer: doubled from the first to the last, then kept. */
+const RECONNECT_MS_MIN = 50;
+const RECONNECT_MS_MAX = 2_000;
+/** Connections taken at once; members are few, and each needs two and one for a snapshot. */
+const CONNECTIONS_MAX = 256;
+
+export interface PeerTls extends SecureContextOptions {
+  /** Ask peers for a certificate and refuse those without a valid one (`--peer-client-cert-auth`). */
+  readonly requireClientCert: boolean;
+}
+
+export interface TcpTransportOptions {
+  readonly clusterId: () => string;
+  readonly id: () => NodeId;
+  readonly boot: () => number;
+  /** Where to listen; port 0 takes a free one. */
+  readonly listen: readonly { readonly host: string; readonly port: number }[];
+  readonly tls?: PeerTls;
+  /** Bytes a second that one snapshot stream may take of the network. */
+  readonly snapshotBytesPerSecond: number;
+  /** Told of each peer that was turned away, and why. */
+  readonly onRefused?: (remote: string, reason: string) => void;
+}
+
+interface Peer {
+  address: PeerAddress;
+  link: Link | null;
+  calls: Calls;
+  stopped: boolean;
+  reconnects: number;
+  dropped: number;
+  sentBytes: number;
+  sentFrames: number;
+  roundTripMs: number | null;
+}
+
+type Incoming = { readonly m: unknown } | { readonly q: number; readonly call: unknown };
+
+export class TcpTransport implements Transport {
+  readonly #options: TcpTransportOptions;
+  readonly #peers = new Map<NodeId, Peer>();
+  readonly #boots = new Map<NodeId, number>();
+  readonly #refused: Record<string, number> = {};
+  readonly #accepted = new Set<Socket>();
+  readonly #stopping = new AbortController();
+  #servers: Server[] = [];
+  #host: TransportHost | null = null;
+
+  constructor(options: TcpTransportOptions) {
+    this.#options = options;
+  }
+
+  async start(host: TransportHost): Promise<void> {
+    this.#host = host;
+    for (const { host: address, port } of this.#options.listen) {
+      const server = this.#createServer();
+      server.maxConnections = CONNECTIONS_MAX;
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", (cause) =>
+          reject(
+            new QuorateError(
+              "unavailable",
+              "listenFailed",
+              `cannot listen for peers on ${address}:${port}: ${cause.message}`,
+              {},
+              { cause },
+            ),
+          ),
+        );
+        server.listen(port, address, resolve);
+      });
+      server.on("error", (error) => this.#turnAway("listener", error.message));
+      this.#servers.push(server);
+    }
+  }
+
+  /** Ports that are listened on, in the order of `listen`. */
+  ports(): number[] {
+    return this.#servers.map((server) => (server.address() as { port: number }).port);
+  }
+
+  #createServer(): Server {
+    const { tls } = this.#options;
+    if (tls === undefined) return createServer({ pauseOnConnect: false }, (socket) => this.#accept(socket));
+    const server = createTlsServer(
+      { ...tls, requestCert: tls.requireClientCert, rejectUnauthorized: tls.requireClientCert, minVersion: "TLSv1.2" },
+      (socket) => this.#accept(socket),
+    );
+    server.on("tlsClientError", (error, socket) => this.#turnAway(socket.remoteAddress ?? "?", `TLS: ${error.message}`));
+    return server;
+  }
+
+  setPeers(addresses: readonly PeerAddress[]): void {
+    const wanted = new Map(addresses.map((address) => [address.id, address]));
+    for (const [id, peer] of this.#peers) {
+      const address = wanted.get(id);
+      if (address !== undefined) {
+        peer.address = address;
+        continue;
+      }
+      peer.stopped = true;
+      peer.link?.close(undefined);
+      this.#peers.delete(id);
+    }
+    for (const [id, address] of wanted) {
+      if (this.#peers.has(id) || id === this.#options.id()) continue;
+      const peer: Peer = {
+        address,
+        link: null,
+        calls: new Calls(id),
+        stopped: false,
+        reconnects: 0,
+        dropped: 0,
+        sentBytes: 0,
+        sentFrames: 0,
+        roundTripMs: null,
+      };
+      this.#peers.set(id, peer);
+      void this.#keepConnected(peer);
+    }
+  }
+
+  send(to: NodeId, message: unknown): void {
+    const peer = this.#peers.get(to);
+    if (peer?.link?.send({ m: message }) === true) return;
+    if (peer !== undefined) peer.dropped++;
+    this.#host?.unreachable(to);
+  }
+
+  call(to: NodeId, request: unknown, timeoutMs: number): Promise<unknown> {
+    const peer = this.#peers.get(to);
+    if (peer === undefined) return Promise.reject(errNotSent(to));
+    return peer.calls.ask((number) => peer.link?.send({ q: number, call: request }) === true, timeoutMs);
+  }
+
+  async *fetchSnapshot(from: NodeId, id: string): AsyncIterable<Uint8Array> {
+    const peer = this.#peers.get(from);
+    if (peer === undefined) throw errMemberNotFound({ peer: from });
+    const arrived: Uint8Array[] = [];
+    let ended = false;
+    let failure: Error | undefined;
+    let wake = () => {};
+    const link = await this.#dial(peer.address, { purpose: "snapshot", snapshot: id }, (link) => ({
+      value: (value) => {
+        const { chunk, end, error } = value as { chunk?: Uint8Array; end?: number; error?: Answer["error"] };
+        if (chunk instanceof Uint8Array) {
+          arrived.push(chunk);
+          if (arrived.length > 8) link.socket.pause(); // the disk is slower than the network
+        } else if (end === 1) ended = true;
+        else
+          failure = new QuorateError("unavailable", "snapshotFailed", error?.message ?? "an unknown frame in a snapshot", { peer: from });
+        wake();
+      },
+      closed: (error) => {
+        if (!ended)
+          failure ??= error ?? new QuorateError("unavailable", "snapshotFailed", "the stream of a snapshot broke", { peer: from });
+        wake();
+      },
+    }));
+    try {
+      for (;;) {
+        const chunk = arrived.shift();
+        if (chunk !== undefined) {
+          if (arrived.length === 0) link.socket.resume();
+          yield chunk;
+          continue;
+        }
+        if (failure !== undefined) throw failure;
+        if (ended) return;
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      link.close(undefined);
+    }
+  }
+
+  /** Asks an address who the members are, before belonging to the cluster. @throws QuorateError when nobody answers there */
+  async greet(url: string): Promise<{ clusterId: string; members: readonly unknown[] }> {
+    let welcome: Welcome | undefined;
+    const link = await this.#dial(
+      { id: "0", urls: [url] },
+      { purpose: "greeting" },
+      () => ({ value: () => {}, closed: () => {} }),
+      (answer) => (welcome = answer),
+    );
+    link.close(undefined);
+    return { clusterId: welcome!.clusterId, members: welcome!.members ?? [] };
+  }
+
+  stats(): readonly TransportStats[] {
+    return [...this.#peers.values()].map((peer) => ({
+      peer: peer.address.id,
+      connected: peer.link !== null,
+      sentBytes: peer.sentBytes + (peer.link?.sentBytes ?? 0),
+      sentFrames: peer.sentFrames + (peer.link?.sentFrames ?? 0),
+      dropped: peer.dropped,
+      reconnects: peer.reconnects,
+      roundTripMs: peer.roundTripMs,
+    }));
+  }
+
+  refused(): Readonly<Record<string, number>> {
+    return { ...this.#refused };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.setPeers([]);
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    for (const socket of this.#accepted) socket.destroy();
+    await Promise.all(closed);
+    this.#servers = [];
+  }
+
+  // ---- dialling
+
+  async #keepConnected(peer: Peer): Promise<void> {
+    let pause = RECONNECT_MS_MIN;
+    while (!peer.stopped) {
+      try {
+        await new Promise<void>((resolve, reject) => {
+          this.#dial(peer.address, { purpose: "messages" }, () => ({
+            value: (value) => this.#answered(peer, value),
+            closed: () => resolve(),
+            roundTrip: (ms) => (peer.roundTripMs = ms),
+          })).then((link) => {
+            if (peer.stopped) link.close(undefined);
+            peer.link = link;
+            pause = RECONNECT_MS_MIN;
+          }, reject);
+        });
+      } catch {
+        // Not reachable now: the pause below, and again. `unreachable` tells the consensus, and `stats` an operator.
+      }
+      if (peer.link !== null) {
+        peer.sentBytes += peer.link.sentBytes;
+        peer.sentFrames += peer.link.sentFrames;
+        peer.link = null;
+        peer.reconnects++;
+      }
+      peer.calls.broken();
+      this.#host?.unreachable(peer.address.id);
+      if (peer.stopped) return;
+      await delay(pause, undefined, { ref: false, signal: this.#stopping.signal }).catch(() => undefined);
+      pause = Math.min(RECONNECT_MS_MAX, pause * 2);
+    }
+  }
+
+  #answered(peer: Peer, value: unknown): void {
+    if (typeof value !== "object" || value === null || typeof (value as Answer).re !== "number") {
+      throw new FrameError("a frame that is no answer");
+    }
+    peer.calls.answered(value as Answer);
+  }
+
+  /** Connects to the first address that answers and shakes hands. */
+  async #dial(
+    address: PeerAddress,
+    what: { purpose: Hello["purpose"]; snapshot?: string },
+    eventsOf: (link: Link) => LinkEvents,
+    onWelcome?: (welcome: Welcome) => void,
+  ): Promise<Link> {
+    let failure: unknown = errNotSent(address.id);
+    for (const url of address.urls) {
+      try {
+        const socket = await this.#connect(new URL(url));
+        return await this.#shake(socket, address.id, what, eventsOf, onWelcome);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  #connect(url: URL): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const { tls } = this.#options;
+      const at = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
+      const secure = url.protocol === "https:";
+      const socket = secure ? connectTls({ ...tls, ...at }) : connect(at);
+      socket.setTimeout(HANDSHAKE_MS_MAX, () => socket.destroy(new Error(`no connection to ${url.host} within ${HANDSHAKE_MS_MAX} ms`)));
+      socket.once("error", reject);
+      socket.once(secure ? "secureConnect" : "connect", () => {
+        socket.setTimeout(0);
+        socket.off("error", reject);
+        resolve(socket);
+      });
+    });
+  }
+
+  /** Sends our hello and reads the answer; then the link is its user's. */
+  #shake(
+    socket: Socket,
+    to: NodeId,
+    what: { purpose: Hello["purpose"]; snapshot?: string },
+    eventsOf: (link: Link) => LinkEvents,
+    onWelcome?: (welcome: Welcome) => void,
+  ): Promise<Link> {
+    const { clusterId, id, boot } = this.#options;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => link.close(new Error(`no handshake within ${HANDSHAKE_MS_MAX} ms`)), HANDSHAKE_MS_MAX);
+      const link = new Link(socket, {
+        value: (value) => {
+          clearTimeout(timer);
+          const welcome = Welcome.safeParse(value);
+          if (welcome.success && (to === "0" || (welcome.data.id === to && welcome.data.clusterId === clusterId()))) {
+            onWelcome?.(welcome.data);
+            link.become(eventsOf(link));
+            resolve(link);
+            return;
+          }
+          const refusal = Refusal.safeParse(value);
+          link.close(new Error(refusal.success ? `refused: ${refusal.data.refused}` : "an answer from somebody else"));
+        },
+        closed: (error) => {
+          clearTimeout(timer);
+          reject(error ?? new Error("closed during the handshake"));
+        },
+      });
+      link.send({ hello: 1, clusterId: clusterId(), from: id(), to, boot: boot(), ...what } satisfies Hello);
+    });
+  }
+
+  // ---- answering
+
+  #accept(socket: Socket): void {
+    this.#accepted.add(socket);
+    socket.on("close", () => this.#accepted.delete(socket));
+    const remote = socket.remoteAddress ?? "?";
+    let from: NodeId | null = null;
+    const timer = setTimeout(() => link.close(new FrameError("no handshake in time")), HANDSHAKE_MS_MAX);
+    const link = new Link(socket, {
+      value: (value) => {
+        if (from !== null) {
+          this.#received(link, from, value);
+          return;
+        }
+        clearTimeout(timer);
+        const hello = Hello.safeParse(value);
+        if (!hello.success) throw new FrameError("no hello");
+        const refusal = this.#judge(hello.data);
+        if (refusal !== null) {
+          this.#turnAway(`${remote} (member ${hello.data.from})`, refusal);
+          link.send({ refused: refusal });
+          link.close(undefined);
+          return;
+        }
+        from = hello.data.from;
+        this.#welcome(link, hello.data);
+      },
+      closed: (error) => {
+        clearTimeout(timer);
+        if (error instanceof FrameError) this.#turnAway(from === null ? remote : `${remote} (member ${from})`, error.message);
+      },
+    });
+  }
+
+  /** @returns why a caller is not let in, or null */
+  #judge(hello: Hello): string | null {
+    if (hello.purpose === "greeting") return null;
+    if (hello.clusterId !== this.#options.clusterId()) return "another cluster";
+    if (hello.to !== this.#options.id()) return "another member was meant";
+    const seen = this.#boots.get(hello.from) ?? 0;
+    if (hello.boot < seen) return "an older boot of this member: a copy of an old disk";
+    this.#boots.set(hello.from, hello.boot);
+    return null;
+  }
+
+  #welcome(link: Link, hello: Hello): void {
+    const { clusterId, id, boot } = this.#options;
+    const welcome: Welcome = { welcome: 1, clusterId: clusterId(), id: id(), boot: boot() };
+    if (hello.purpose === "greeting") link.send({ ...welcome, ...this.#host!.greet() });
+    else link.send(welcome);
+    if (hello.purpose === "snapshot") void this.#sendSnapshot(link, hello.snapshot ?? "");
+  }
+
+  #received(link: Link, from: NodeId, value: unknown): void {
+    const frame = value as Incoming | null;
+    if (typeof frame !== "object" || frame === null) throw new FrameError("a frame that is neither message nor call");
+    if ("m" in frame) this.#host!.message(from, frame.m);
+    else if (typeof frame.q === "number" && "call" in frame) {
+      const re = frame.q;
+      this.#host!.call(from, frame.call).then(
+        (ok) => link.send({ re, ok }),
+        (error: unknown) => link.send({ re, error: encodeError(error) }),
+      );
+    } else throw new FrameError("a frame that is neither message nor call");
+  }
+
+  /** Chunks at the rate allowed, as fast as the peer takes them. */
+  async #sendSnapshot(link: Link, id: string): Promise<void> {
+    const began = performance.now();
+    let bytes = 0;
+    try {
+      for await (const chunk of this.#host!.readSnapshot(id)) {
+        if (!link.send({ chunk })) return; // closed: the peer asks again
+        bytes += chunk.length;
+        await link.drained();
+        const early = (bytes / this.#options.snapshotBytesPerSecond) * 1000 - (performance.now() - began);
+        if (early > 1) await delay(early, undefined, { ref: false });
+      }
+      link.send({ end: 1 });
+    } catch (error) {
+      link.send({ error: encodeError(error) });
+    }
+  }
+
+  #turnAway(remote: string, reason: string): void {
+    const kind = reason.split(":")[0]!;
+    this.#refused[kind] = (this.#refused[kind] ?? 0) + 1;
+    this.#options.onRefused?.(remote, reason);
+  }
+}

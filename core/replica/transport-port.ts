@@ -1,0 +1,58 @@
+/**
+ * Port: how members reach one another. Implementations: adapters/tcp-transport. Three kinds of traffic: messages of the consensus
+ * (one way, may be lost, repeated or late), calls (a question with one answer, or an error that says whether it was asked), and
+ * snapshots (a stream of its own, so that a large one holds up nothing).
+ *
+ * Values are what MessagePack carries: plain objects, arrays, strings, numbers, booleans, null and Uint8Array.
+ */
+import type { NodeId } from "../raft/types.ts";
+
+export interface PeerAddress {
+  readonly id: NodeId;
+  /** `http://host:port` or `https://host:port`, as etcd writes peer addresses; tried in turn. */
+  readonly urls: readonly string[];
+}
+
+/** Who the transport works for. Nothing here may block; what a peer sent was checked for form, not for sense. */
+export interface TransportHost {
+  message(from: NodeId, message: unknown): void;
+  /** Answers a call of a peer. What it throws reaches the caller as a `QuorateError` of the same code and reason. */
+  call(from: NodeId, request: unknown): Promise<unknown>;
+  /** Answers somebody who does not belong to the cluster yet: the members, so that it can join. */
+  greet(): { readonly clusterId: string; readonly members: readonly unknown[] };
+  /** Chunks of a snapshot this member holds. @throws QuorateError notFound */
+  readSnapshot(id: string): AsyncIterable<Uint8Array>;
+  /** A connection to a peer broke, or messages to it were dropped. */
+  unreachable(peer: NodeId): void;
+}
+
+export interface TransportStats {
+  readonly peer: NodeId;
+  readonly connected: boolean;
+  readonly sentBytes: number;
+  readonly sentFrames: number;
+  readonly dropped: number;
+  readonly reconnects: number;
+  /** Milliseconds of the last answered ping; null before the first. */
+  readonly roundTripMs: number | null;
+}
+
+export interface Transport {
+  /** Listens and begins to connect. @throws QuorateError when an address cannot be bound */
+  start(host: TransportHost): Promise<void>;
+  /** The peers to keep connections with, this member left out. Connections to others are closed. */
+  setPeers(peers: readonly PeerAddress[]): void;
+  /** Queues a message. Dropped (and `unreachable` is told) when the peer is not connected or its queue is full. */
+  send(to: NodeId, message: unknown): void;
+  /**
+   * @throws QuorateError `unavailable`/`notSent` when the call certainly did not reach the peer; `unavailable`/`timeout` when the
+   *   outcome is unknown; otherwise what the peer threw
+   */
+  call(to: NodeId, request: unknown, timeoutMs: number): Promise<unknown>;
+  /** @throws QuorateError when the peer cannot be reached, does not hold it, or the stream breaks */
+  fetchSnapshot(from: NodeId, id: string): AsyncIterable<Uint8Array>;
+  stats(): readonly TransportStats[];
+  /** Frames and connections refused since the start, by reason. */
+  refused(): Readonly<Record<string, number>>;
+  stop(): Promise<void>;
+}
