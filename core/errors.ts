@@ -90,6 +90,27 @@ export function errDataLoss(file: string, offset: number, what: string): Quorate
   return new QuorateError("dataLoss", "damaged", `${what} in ${file} at byte ${offset}`, { file, offset });
 }
 
+/** Another process, or another part of this one, has the storage open. */
+export function errStorageLocked(directory: string): QuorateError {
+  return new QuorateError("failedPrecondition", "locked", `${directory} is in use by another process`, { directory });
+}
+
+/** A snapshot at this or a higher index is there already. */
+export function errSnapshotOutdated(index: number, newest: number): QuorateError {
+  return new QuorateError("failedPrecondition", "snapshotOutdated", `snapshot at ${index} is not newer than the one at ${newest}`, {
+    index,
+    newest,
+  });
+}
+
+/** Entries above the newest snapshot cannot be dropped. */
+export function errNotCovered(index: number, newest: number): QuorateError {
+  return new QuorateError("failedPrecondition", "notCovered", `cannot drop the log up to ${index}: the newest snapshot is at ${newest}`, {
+    index,
+    newest,
+  });
+}
+
 /** The disk refused a write or a sync: fatal, never retried. */
 export function errStorageFailed(file: string, action: string, cause: unknown): QuorateError {
   const text = cause instanceof Error ? cause.message : String(cause);

@@ -31,7 +31,10 @@ export interface Recovered {
 export interface Batch {
   /** Written when given. */
   readonly hard?: HardState;
-  /** Ascending without a gap. Entries of the log at or above the first index are replaced. May be empty. */
+  /**
+   * Ascending without a gap, and without one to the log before them. Entries of the log at or above the first index are replaced.
+   * May be empty. Their bytes must not change until the append resolves.
+   */
   readonly entries: readonly Entry[];
 }
 
@@ -41,7 +44,10 @@ export interface SnapshotWriter {
   write(chunk: Uint8Array): Promise<void>;
   /**
    * Makes the snapshot durable (data, name, directory) and marks it in the log, in that order; then it is the newest.
+   * Entries after it stay only if the log holds the entry that the snapshot ends with (same index and term): a snapshot that came
+   * from elsewhere and leaves a gap, or contradicts the log, replaces the whole log.
    * @returns its meta with `size` filled in
+   * @throws QuorateError `noSpace` when the device is full: then the snapshot is dropped and the log goes on
    */
   commit(): Promise<SnapshotMeta>;
   /** Drops what was written. Never fails because of the snapshot itself. */
@@ -59,15 +65,29 @@ export interface LogStorage {
   /**
    * Appends one batch. Calls take effect in the order they are made, and several may be under way at once; the implementation may
    * merge them into one write and one sync.
-   * @param sync true: resolves when this batch and all before it are durable; false: resolves when it is written, owing no sync
+   * @param sync true: resolves when this batch and all before it are durable; false: resolves when it is written, owing no sync.
+   *   A hard state alone with nothing new but `commit` may then wait in memory for the next write: it is a hint.
+   * @throws QuorateError `storageFailed` for ever after the device failed once; `stopped` after `close`
    */
   append(batch: Batch, sync: boolean): Promise<void>;
-  /** `size` of the meta is ignored. One at a time. */
+  /**
+   * `size` of the meta is ignored. One at a time, each at a higher index than the one before.
+   * @throws QuorateError `snapshotOutdated` when a snapshot at this or a higher index is there already
+   */
   createSnapshot(meta: SnapshotMeta): Promise<SnapshotWriter>;
   /** Chunks in order, each with its CRC checked. @throws QuorateError `damaged`, or `notFound` when no snapshot has this id */
   readSnapshot(id: string): AsyncIterable<Uint8Array>;
-  /** Drops entries up to and including `index`, which a durable snapshot must cover; keeps the two newest snapshots. */
+  /**
+   * Allows entries up to and including `index` to be dropped, which the newest snapshot must cover; keeps the two newest snapshots,
+   * and the entries that lead on from the older one, so that a damaged snapshot costs nothing.
+   * @throws QuorateError `notCovered` when the newest snapshot does not reach `index`
+   */
   compact(index: Index): Promise<void>;
+  /**
+   * `low`: no room is left on the device beyond what is set aside already, which is enough for what was acknowledged and for votes,
+   * not for new proposals. Goes back to `ok` by itself when room is found. Cheap; ask before each proposal.
+   */
+  reserve(): "ok" | "low";
   /** Bytes on the device, of all files. */
   sizeBytes(): number;
   /** Ends what is under way, syncs, releases the lock. */
