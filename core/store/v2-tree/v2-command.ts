@@ -16,9 +16,11 @@ export interface V2Command {
   readonly dir: boolean;
   readonly recursive: boolean;
   readonly value: Bytes;
-  /** Seconds; null: not given; 0: remove the TTL (put), as etcd's empty `ttl=`. */
+  /** From the command's time on. null: none, which takes away what a node had; 0 or negative: the node ends at once, as in etcd. */
   readonly ttlSeconds: number | null;
+  /** Keep the value (of a put of a node that is there) and wake no waiter. */
   readonly refresh: boolean;
+  /** Conditions; null or empty, null or 0: none. */
   readonly prevValue: Bytes | null;
   readonly prevIndex: number | null;
   readonly prevExist: boolean | null;
@@ -37,6 +39,7 @@ export interface V2Node {
 export interface V2Result {
   readonly op: "v2";
   readonly action: V2Action;
+  /** What the node became. After delete, compareAndDelete and expire its value is null; `prev` tells a directory from a file. */
   readonly node: V2Node;
   readonly prev: V2Node | null;
 }
@@ -50,8 +53,14 @@ export interface V2Note {
   readonly path: Bytes;
   /** A refresh raises the index but wakes no waiter. */
   readonly silent: boolean;
+  /** As in `V2Result`. */
   readonly node: V2Node;
   readonly prev: V2Node | null;
+}
+
+/** True for the actions that end a node. */
+export function isRemoval(action: V2Action): boolean {
+  return action === "delete" || action === "compareAndDelete" || action === "expire";
 }
 
 /** For readers of the tree: the key that carries a node. */
