@@ -121,3 +121,8 @@ export function errStorageFailed(file: string, action: string, cause: unknown): 
 export function errBadField(field: string, message: string): QuorateError {
   return new QuorateError("invalidArgument", "badField", message, { field });
 }
+
+/** A body that is not the JSON of the message asked for; the message says what is wrong with it, in the words of etcd's gateway. */
+export function errBadJson(message: string): QuorateError {
+  return new QuorateError("invalidArgument", "badJson", message);
+}
