@@ -2,10 +2,16 @@
  * Paths of the v2 tree and the keys that carry them. Node `/a/b` is key `/a/b`; a directory is the marker key `/a/b/`.
  *
  * A key is in the tree when it is an absolute path in its shortest form, with at most one slash at its end (a marker): `/a//b`,
- * `/a/../b`, `a` and `/` are not. Keys that are not in the tree come in groups that share a faulty beginning, so that a reader can
+ * `/a/../b`, `a` and `/` are not, nor are very long keys. Keys that are not in the tree come in groups that share a faulty beginning, so that a reader can
  * step over a whole group by one seek.
  */
 import { type Bytes, prefixEnd, successor } from "../../bytes/bytes.ts";
+
+/**
+ * Longer keys are not in the tree. A path of v2 comes in a request line and is shorter; the bound keeps what v3 may write (keys of a
+ * megabyte, all slashes) from becoming hundreds of thousands of levels.
+ */
+export const IN_TREE_BYTES_MAX = 16 * 1024;
 
 export const ROOT = "/" as Bytes;
 const SLASH = 0x2f;
@@ -60,7 +66,7 @@ function isDots(key: Bytes, start: number, end: number): boolean {
  * @returns undefined when the key is in the tree; otherwise the first key after the group of faulty keys that this one belongs to
  */
 export function afterFaulty(key: Bytes): Bytes | undefined {
-  if (key.length < 2 || key.charCodeAt(0) !== SLASH) return successor(key);
+  if (key.length < 2 || key.length > IN_TREE_BYTES_MAX || key.charCodeAt(0) !== SLASH) return successor(key);
   for (let start = 1; start < key.length;) {
     const slash = key.indexOf("/", start);
     const end = slash < 0 ? key.length : slash;

@@ -1,0 +1,127 @@
+/**
+ * `/v2/members` and `/v2/machines`. Clients of v2 find the cluster here: the client URLs must be the advertised ones.
+ *
+ * Changing the members is refused with a sentence that says so: one member alone cannot be changed while it serves. What is wrong with
+ * a request itself is told first, as etcd does.
+ */
+import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
+import { utf8Decode, utf8Encode } from "../../bytes/utf8.ts";
+import type { Member, PeerInfo } from "../../replica/member.ts";
+import type { ApiReply, ApiRequest } from "../exchange.ts";
+import { hexId } from "./hex-id.ts";
+import { jsonString } from "./json.ts";
+import { CORS, methodNotAllowed } from "./replies.ts";
+
+const METHODS = "GET,POST,DELETE,PUT";
+const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
+
+function jsonReply(member: Member, status: number, body: string): ApiReply {
+  const headers = { ...CORS, "content-type": "application/json", "x-etcd-cluster-id": hexId(member.clusterId) };
+  return { status, headers, body: body as Bytes };
+}
+
+/** Without a line end, as etcd writes its messages. */
+function messageReply(member: Member, status: number, message: string): ApiReply {
+  return jsonReply(member, status, `{"message":${jsonString(utf8Encode(message))}}`);
+}
+
+const strings = (texts: readonly string[]) => `[${texts.map((text) => jsonString(utf8Encode(text))).join(",")}]`;
+
+function encodeMember(peer: PeerInfo): string {
+  const { id, name, peerUrls, clientUrls } = peer;
+  return `{"id":"${hexId(id)}","name":${jsonString(utf8Encode(name))},"peerURLs":${strings(peerUrls)},"clientURLs":${strings(clientUrls)}}`;
+}
+
+/** @param rest the decoded path after `/v2/members` */
+export function handleMembers(member: Member, request: ApiRequest, rest: Bytes): ApiReply {
+  const id = rest.startsWith("/") ? rest.slice(1) : rest;
+  switch (request.method) {
+    case "GET":
+      return list(member, id);
+    case "POST":
+      return add(member, request);
+    case "DELETE":
+    case "PUT":
+      return change(member, request, id);
+    default:
+      return methodNotAllowed(METHODS);
+  }
+}
+
+function list(member: Member, id: string): ApiReply {
+  const members = member.members();
+  if (id === "") return jsonReply(member, 200, `{"members":[${members.map(encodeMember).join(",")}]}\n`);
+  if (id !== "leader") return messageReply(member, 404, "Not found");
+  const leaderId = member.status().leaderId;
+  const leader = members.find((peer) => peer.id === leaderId);
+  return leader === undefined ? messageReply(member, 503, "During election") : jsonReply(member, 200, encodeMember(leader) + "\n");
+}
+
+function add(member: Member, request: ApiRequest): ApiReply {
+  const fault = faultOfBody(member, request);
+  return fault ?? unsupported(member, "adding");
+}
+
+function change(member: Member, request: ApiRequest, id: string): ApiReply {
+  if (id === "") return methodNotAllowed(null, { "x-etcd-cluster-id": hexId(member.clusterId) });
+  const wanted = /^[0-9a-fA-F]+$/.test(id) ? BigInt("0x" + id) : undefined;
+  const known = wanted !== undefined && wanted <= UINT64_MAX && member.members().some((peer) => BigInt(peer.id) === wanted);
+  if (request.method === "PUT" && wanted !== undefined) {
+    const fault = faultOfBody(member, request);
+    if (fault !== undefined) return fault;
+  }
+  if (!known) return messageReply(member, 404, `No such member: ${utf8Decode(id as Bytes)}`);
+  return unsupported(member, request.method === "PUT" ? "changing" : "removing");
+}
+
+function unsupported(member: Member, what: string): ApiReply {
+  return messageReply(
+    member,
+    501,
+    `${what} members is not possible: this server runs as one member, and membership changes need a cluster`,
+  );
+}
+
+/** What is wrong with a body that has to name peer URLs; undefined when nothing is. */
+function faultOfBody(member: Member, request: ApiRequest): ApiReply | undefined {
+  const sent = request.header("content-type") ?? "";
+  const semicolon = sent.indexOf(";");
+  const type = semicolon < 0 ? sent : sent.slice(0, semicolon).toLowerCase().trim();
+  if (type !== "application/json") return messageReply(member, 415, `Bad Content-Type ${type}, accept application/json`);
+  let body: unknown;
+  try {
+    body = JSON.parse(utf8Decode(request.body));
+  } catch (error) {
+    return messageReply(member, 400, error instanceof Error ? error.message : String(error));
+  }
+  const fault = faultOfPeerUrls(body);
+  return fault === null ? undefined : messageReply(member, 400, fault);
+}
+
+function faultOfPeerUrls(body: unknown): string | null {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return "the body must be a JSON object";
+  const urls: unknown = (body as { peerURLs?: unknown }).peerURLs ?? [];
+  if (!Array.isArray(urls) || !urls.every((url) => typeof url === "string")) return "peerURLs must be a list of strings";
+  if (urls.length === 0) return "no valid URLs given";
+  for (const url of urls as string[]) {
+    const found = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#]*)(.*)$/.exec(url.trim());
+    const scheme = found?.[1]?.toLowerCase();
+    if (scheme !== "http" && scheme !== "https" && scheme !== "unix" && scheme !== "unixs") {
+      return `URL scheme must be http, https, unix, or unixs: ${url}`;
+    }
+    if (!scheme.startsWith("unix") && !/^.+:[0-9]+$/.test(found![2]!)) return `URL address does not have the form "host:port": ${url}`;
+    if (found![3] !== "") return `URL must not contain a path: ${url}`;
+  }
+  return null;
+}
+
+/** `/v2/machines`: the client URLs of all members in one line. */
+export function handleMachines(member: Member, method: string): ApiReply {
+  if (method !== "GET" && method !== "HEAD") return methodNotAllowed("GET,HEAD");
+  const urls = member.members().flatMap((peer) => peer.clientUrls);
+  return {
+    status: 200,
+    headers: { ...CORS, "content-type": "text/plain; charset=utf-8" },
+    body: method === "GET" ? utf8Encode(urls.join(", ")) : EMPTY,
+  };
+}

@@ -1,0 +1,54 @@
+/**
+ * etcd's v2 API (https://etcd.io/docs/v2.3/api/): keys, statistics, members. One entry decides by the decoded path, as etcd does, so
+ * that `/v2/%6beys/a` is `/v2/keys/a`; a path that is not in its shortest form is sent on by 301.
+ */
+import type { Bytes } from "../../bytes/bytes.ts";
+import type { Member } from "../../replica/member.ts";
+import type { ApiReply, ApiRequest, Route } from "../exchange.ts";
+import { KeysHandler } from "./keys.ts";
+import { handleMachines, handleMembers } from "./members.ts";
+import { notFoundPage, preflight, textReply } from "./replies.ts";
+import { handleStats } from "./stats.ts";
+import { StoreCounters } from "./store-counters.ts";
+import { cleanPath, decodePath, looksClean, redirectTo } from "./url-path.ts";
+
+export interface V2Deps {
+  readonly member: Member;
+  /** The wall clock, in milliseconds since 1970: what remaining TTLs are counted from. */
+  readonly now: () => number;
+}
+
+const KEYS = "/v2/keys";
+const MEMBERS = "/v2/members";
+const STATS = "/v2/stats/";
+
+/** Every route of the v2 API. All are `unary`: a wait takes no body, and its reply is a stream. */
+export function v2Routes(deps: V2Deps): Route[] {
+  const { member, now } = deps;
+  const counters = new StoreCounters();
+  const keys = new KeysHandler({ member, now, counters });
+
+  const handle = (request: ApiRequest): ApiReply | Promise<ApiReply> => {
+    const { method } = request;
+    if (method === "OPTIONS") return preflight();
+    const path = decodePath(request.path);
+    if (path === undefined) return textReply(400, "400 Bad Request");
+    if (!looksClean(path)) {
+      const clean = cleanPath(path);
+      if (clean !== path) return redirectTo(clean, method, request.query);
+    }
+    if (path.startsWith(KEYS) && isWhole(path, KEYS)) return keys.handle(request, path.slice(KEYS.length) as Bytes);
+    if (path.startsWith(MEMBERS) && isWhole(path, MEMBERS)) return handleMembers(member, request, path.slice(MEMBERS.length) as Bytes);
+    if (path.startsWith(STATS)) return handleStats({ member, now, counters }, method, path.slice(STATS.length) as Bytes);
+    if (path === "/v2/machines") return handleMachines(member, method);
+    return notFoundPage();
+  };
+
+  const paths = ["/v2/keys", "/v2/keys/*", "/v2", "/v2/*"];
+  return paths.map((path) => ({ method: "*", path, kind: "unary", handle }));
+}
+
+/** True when `prefix` is the whole path or ends at a slash of it. */
+function isWhole(path: Bytes, prefix: string): boolean {
+  return path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f;
+}
