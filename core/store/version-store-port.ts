@@ -10,7 +10,7 @@
  * Compaction at C forgets what was no longer visible at C: reads below C fail, reads at C and above answer as before. It is logical at
  * once; the memory is given back by `compactStep`, in slices that the caller drives.
  *
- * Initially `revision` is 1 and `compactedRevision` is 0.
+ * Initially `revision` is 1 and `compactedRevision` is -1, as in etcd, where a first compaction at 0 is lawful.
  */
 import type { Bytes } from "../bytes/bytes.ts";
 import type { KeyRange, KeyValue, LeaseId, RangeRequest, RangeResult } from "./command.ts";

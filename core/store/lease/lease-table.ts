@@ -100,11 +100,11 @@ export class LeaseTable {
     this.#listener?.revoked(id);
   }
 
-  /** @returns false when there is no such lease */
+  /** @param remainingMs the whole term, or more, takes the checkpoint back. @returns false when there is no such lease */
   checkpoint(id: LeaseId, remainingMs: number): boolean {
     const row = this.#rows.get(id);
     if (row === undefined) return false;
-    row.remainingMs = remainingMs;
+    row.remainingMs = remainingMs < row.ttlSeconds * 1000 ? remainingMs : null;
     this.#listener?.checkpointed(id, remainingMs);
     return true;
   }

@@ -1,0 +1,390 @@
+/**
+ * Commands as they stand in the log: one version byte, then a MessagePack array [kind, time, fields in a fixed order]. Numbers for
+ * names, nil for what is absent, so that a put costs a dozen bytes beside its key and value. Every byte: docs/formats/command.md.
+ *
+ * A member must understand every version that it may find in its log or hear from a neighbouring release: fields are only ever added
+ * under a new version, and kinds are never given a new meaning.
+ */
+import { type Bytes, ascii } from "../bytes/bytes.ts";
+import { MsgpackReader, MsgpackWriter, errMalformed } from "../bytes/msgpack.ts";
+import { QuorateError } from "../errors.ts";
+import { unreachable } from "../invariant.ts";
+import {
+  type Alarm,
+  type AppendRequest,
+  type Command,
+  type CommandBody,
+  type Compare,
+  type DeleteRequest,
+  type LeaseId,
+  NO_LEASE,
+  type Operation,
+  type PutRequest,
+  type RangeRequest,
+  type TxnRequest,
+} from "./command.ts";
+import type { V2Command } from "./v2-tree/v2-command.ts";
+
+export const COMMAND_VERSION = 1;
+
+/** Transactions within transactions, at most: deeper ones are refused when read. */
+const DEPTH_MAX = 128;
+
+/** Positions in these lists are the numbers in the log: append only. */
+const KINDS = ["put", "append", "delete", "txn", "compact", "leaseGrant", "leaseRevoke", "leaseCheckpoint", "alarm", "v2"] as const;
+const OPERATIONS = ["range", "put", "append", "delete", "txn"] as const;
+const SORT_TARGETS = ["key", "version", "create", "mod", "value"] as const;
+const SORT_ORDERS = ["none", "ascend", "descend"] as const;
+const COMPARE_TARGETS = ["version", "create", "mod", "value", "lease"] as const;
+const COMPARE_OPERATORS = ["equal", "greater", "less", "notEqual"] as const;
+const ALARMS = ["nospace", "corrupt"] as const;
+const V2_METHODS = ["put", "post", "delete"] as const;
+
+const PREV_KV = 1;
+const IGNORE_VALUE = 2;
+const IGNORE_LEASE = 4;
+const KEYS_ONLY = 1;
+const COUNT_ONLY = 2;
+const DIR = 1;
+const RECURSIVE = 2;
+const REFRESH = 4;
+
+/** A log entry or message of a release that this one does not know. */
+export function errUnknownCommand(what: string): QuorateError {
+  return new QuorateError("unimplemented", "unknownCommand", `${what}: written by a newer release`);
+}
+
+function nameOf<T extends string>(names: readonly T[], number: number, what: string): T {
+  const name = names[number];
+  if (name === undefined) throw errUnknownCommand(`${what} ${number}`);
+  return name;
+}
+
+// ---- writing
+
+export function encodeCommand(command: Command): Uint8Array {
+  const writer = new MsgpackWriter(sizeGuess(command));
+  writer.byte(COMMAND_VERSION);
+  writer.array(2 + fieldCount(command));
+  writer.number(KINDS.indexOf(command.kind));
+  writer.number(command.time);
+  writeBody(writer, command);
+  return writer.finish();
+}
+
+const OVERHEAD_GUESS = 48;
+
+function sizeGuess(command: CommandBody): number {
+  if (command.kind === "put") return OVERHEAD_GUESS + command.key.length + command.value.length;
+  if (command.kind === "v2") return OVERHEAD_GUESS + command.path.length + command.value.length;
+  return 256;
+}
+
+/** Fields after kind and time, as written by `writeBody`. */
+function fieldCount(command: CommandBody): number {
+  switch (command.kind) {
+    case "put":
+    case "append":
+      return 4;
+    case "delete":
+    case "txn":
+    case "alarm":
+      return 3;
+    case "compact":
+      return 1;
+    case "leaseGrant":
+    case "leaseRevoke":
+    case "leaseCheckpoint":
+      return 2;
+    case "v2":
+      return 8;
+  }
+}
+
+function writeBody(writer: MsgpackWriter, command: CommandBody): void {
+  switch (command.kind) {
+    case "put":
+      return writePut(writer, command);
+    case "append":
+      return writeAppend(writer, command);
+    case "delete":
+      return writeDelete(writer, command);
+    case "txn":
+      return writeTxn(writer, command);
+    case "compact":
+      return writer.number(command.revision);
+    case "leaseGrant":
+      writeLease(writer, command.id);
+      return writer.number(command.ttlSeconds);
+    case "leaseRevoke":
+      writeLease(writer, command.id);
+      return writer.number(command.term);
+    case "leaseCheckpoint":
+      writer.array(command.remainingMs.length * 2);
+      for (const [id, ms] of command.remainingMs) {
+        writeLease(writer, id);
+        writer.number(ms);
+      }
+      return writer.number(command.term);
+    case "alarm":
+      writer.boolean(command.action === "activate");
+      writer.number(ALARMS.indexOf(command.alarm.alarm));
+      return writer.bytes(ascii(command.alarm.memberId));
+    case "v2":
+      return writeV2(writer, command);
+    default:
+      return unreachable(command);
+  }
+}
+
+function writeLease(writer: MsgpackWriter, lease: LeaseId): void {
+  if (lease === NO_LEASE) writer.nil();
+  else writer.bytes(ascii(lease));
+}
+
+function writePut(writer: MsgpackWriter, put: PutRequest): void {
+  writer.bytes(put.key);
+  writer.bytes(put.value);
+  writeLease(writer, put.lease);
+  writer.number((put.prevKv ? PREV_KV : 0) | (put.ignoreValue ? IGNORE_VALUE : 0) | (put.ignoreLease ? IGNORE_LEASE : 0));
+}
+
+function writeAppend(writer: MsgpackWriter, append: AppendRequest): void {
+  writer.bytes(append.prefix);
+  writer.bytes(append.suffix);
+  writer.bytes(append.value);
+  writeLease(writer, append.lease);
+}
+
+function writeDelete(writer: MsgpackWriter, request: DeleteRequest): void {
+  writer.bytes(request.key);
+  writer.bytes(request.end);
+  writer.boolean(request.prevKv);
+}
+
+function writeRange(writer: MsgpackWriter, range: RangeRequest): void {
+  writer.bytes(range.key);
+  writer.bytes(range.end);
+  writer.number(range.revision);
+  writer.number(range.limit);
+  writer.number(SORT_TARGETS.indexOf(range.sortTarget));
+  writer.number(SORT_ORDERS.indexOf(range.sortOrder));
+  writer.number((range.keysOnly ? KEYS_ONLY : 0) | (range.countOnly ? COUNT_ONLY : 0));
+  writer.number(range.minModRevision);
+  writer.number(range.maxModRevision);
+  writer.number(range.minCreateRevision);
+  writer.number(range.maxCreateRevision);
+}
+
+function writeTxn(writer: MsgpackWriter, txn: TxnRequest): void {
+  writer.array(txn.compare.length);
+  for (const compare of txn.compare) writeCompare(writer, compare);
+  writer.array(txn.success.length);
+  for (const operation of txn.success) writeOperation(writer, operation);
+  writer.array(txn.failure.length);
+  for (const operation of txn.failure) writeOperation(writer, operation);
+}
+
+function writeCompare(writer: MsgpackWriter, compare: Compare): void {
+  writer.array(5);
+  writer.bytes(compare.key);
+  writer.bytes(compare.end);
+  if (compare.target === null) writer.nil();
+  else writer.number(COMPARE_TARGETS.indexOf(compare.target));
+  if (compare.operator === null) writer.nil();
+  else writer.number(COMPARE_OPERATORS.indexOf(compare.operator));
+  if (typeof compare.value === "number") writer.number(compare.value);
+  else writer.bytes(compare.value);
+}
+
+const OPERATION_FIELDS = { range: 11, put: 4, append: 4, delete: 3, txn: 3 } as const;
+
+function writeOperation(writer: MsgpackWriter, operation: Operation): void {
+  writer.array(1 + OPERATION_FIELDS[operation.op]);
+  writer.number(OPERATIONS.indexOf(operation.op));
+  switch (operation.op) {
+    case "range":
+      return writeRange(writer, operation);
+    case "put":
+      return writePut(writer, operation);
+    case "append":
+      return writeAppend(writer, operation);
+    case "delete":
+      return writeDelete(writer, operation);
+    case "txn":
+      return writeTxn(writer, operation);
+  }
+}
+
+function writeV2(writer: MsgpackWriter, command: V2Command): void {
+  writer.number(V2_METHODS.indexOf(command.method));
+  writer.bytes(command.path);
+  writer.bytes(command.value);
+  writer.number((command.dir ? DIR : 0) | (command.recursive ? RECURSIVE : 0) | (command.refresh ? REFRESH : 0));
+  if (command.ttlSeconds === null) writer.nil();
+  else writer.number(command.ttlSeconds);
+  if (command.prevValue === null) writer.nil();
+  else writer.bytes(command.prevValue);
+  if (command.prevIndex === null) writer.nil();
+  else writer.number(command.prevIndex);
+  if (command.prevExist === null) writer.nil();
+  else writer.boolean(command.prevExist);
+}
+
+// ---- reading
+
+/** @throws QuorateError `unknownCommand` for a version or kind of a newer release, `malformed` for what is no command at all */
+export function decodeCommand(data: Uint8Array): Command {
+  const reader = new MsgpackReader(data);
+  const version = reader.byte();
+  if (version !== COMMAND_VERSION) throw errUnknownCommand(`command version ${version}`);
+  const fields = reader.array();
+  const kind = nameOf(KINDS, reader.number(), "command kind");
+  const time = reader.number();
+  const body = readBody(reader, kind);
+  if (fields !== 2 + fieldCount(body)) throw errMalformed(`a command ${kind} of ${fields} fields`);
+  if (!reader.atEnd) throw errMalformed(`more after the command, from byte ${reader.position}`);
+  return { ...body, time };
+}
+
+function readBody(reader: MsgpackReader, kind: CommandBody["kind"]): CommandBody {
+  switch (kind) {
+    case "put":
+      return { kind, ...readPut(reader) };
+    case "append":
+      return { kind, ...readAppend(reader) };
+    case "delete":
+      return { kind, ...readDelete(reader) };
+    case "txn":
+      return { kind, ...readTxn(reader, 0) };
+    case "compact":
+      return { kind, revision: reader.number() };
+    case "leaseGrant":
+      return { kind, id: readLease(reader), ttlSeconds: reader.number() };
+    case "leaseRevoke":
+      return { kind, id: readLease(reader), term: reader.number() };
+    case "leaseCheckpoint": {
+      const remainingMs: [LeaseId, number][] = [];
+      for (let left = reader.array(); left > 0; left -= 2) remainingMs.push([readLease(reader), reader.number()]);
+      return { kind, remainingMs, term: reader.number() };
+    }
+    case "alarm":
+      return { kind, action: reader.boolean() ? "activate" : "deactivate", alarm: readAlarm(reader) };
+    case "v2":
+      return { kind, ...readV2(reader) };
+  }
+}
+
+function readAlarm(reader: MsgpackReader): Alarm {
+  const alarm = nameOf(ALARMS, reader.number(), "alarm");
+  return { alarm, memberId: reader.bytes() };
+}
+
+function readLease(reader: MsgpackReader): LeaseId {
+  return reader.isNil() ? NO_LEASE : reader.bytes();
+}
+
+function readPut(reader: MsgpackReader): PutRequest {
+  const key = reader.bytes();
+  const value = reader.bytes();
+  const lease = readLease(reader);
+  const flags = reader.number();
+  return {
+    key,
+    value,
+    lease,
+    prevKv: (flags & PREV_KV) !== 0,
+    ignoreValue: (flags & IGNORE_VALUE) !== 0,
+    ignoreLease: (flags & IGNORE_LEASE) !== 0,
+  };
+}
+
+function readAppend(reader: MsgpackReader): AppendRequest {
+  return { prefix: reader.bytes(), suffix: reader.bytes(), value: reader.bytes(), lease: readLease(reader) };
+}
+
+function readDelete(reader: MsgpackReader): DeleteRequest {
+  return { key: reader.bytes(), end: reader.bytes(), prevKv: reader.boolean() };
+}
+
+function readRange(reader: MsgpackReader): RangeRequest {
+  const key = reader.bytes();
+  const end = reader.bytes();
+  const revision = reader.number();
+  const limit = reader.number();
+  const sortTarget = nameOf(SORT_TARGETS, reader.number(), "sort target");
+  const sortOrder = nameOf(SORT_ORDERS, reader.number(), "sort order");
+  const flags = reader.number();
+  return {
+    key,
+    end,
+    revision,
+    limit,
+    sortTarget,
+    sortOrder,
+    keysOnly: (flags & KEYS_ONLY) !== 0,
+    countOnly: (flags & COUNT_ONLY) !== 0,
+    minModRevision: reader.number(),
+    maxModRevision: reader.number(),
+    minCreateRevision: reader.number(),
+    maxCreateRevision: reader.number(),
+  };
+}
+
+function readTxn(reader: MsgpackReader, depth: number): TxnRequest {
+  if (depth > DEPTH_MAX) throw errMalformed(`transactions nested deeper than ${DEPTH_MAX}`);
+  const compare: Compare[] = [];
+  for (let left = reader.array(); left > 0; left--) compare.push(readCompare(reader));
+  const success: Operation[] = [];
+  for (let left = reader.array(); left > 0; left--) success.push(readOperation(reader, depth));
+  const failure: Operation[] = [];
+  for (let left = reader.array(); left > 0; left--) failure.push(readOperation(reader, depth));
+  return { compare, success, failure };
+}
+
+function readCompare(reader: MsgpackReader): Compare {
+  if (reader.array() !== 5) throw errMalformed("a compare has five fields");
+  const key = reader.bytes();
+  const end = reader.bytes();
+  const target = reader.isNil() ? null : nameOf(COMPARE_TARGETS, reader.number(), "compare target");
+  const operator = reader.isNil() ? null : nameOf(COMPARE_OPERATORS, reader.number(), "compare operator");
+  const value: Bytes | number = reader.nextIsBytes() ? reader.bytes() : reader.number();
+  return { key, end, target, operator, value };
+}
+
+function readOperation(reader: MsgpackReader, depth: number): Operation {
+  const fields = reader.array();
+  const op = nameOf(OPERATIONS, reader.number(), "operation");
+  if (fields !== 1 + OPERATION_FIELDS[op]) throw errMalformed(`an operation ${op} of ${fields} fields`);
+  switch (op) {
+    case "range":
+      return { op, ...readRange(reader) };
+    case "put":
+      return { op, ...readPut(reader) };
+    case "append":
+      return { op, ...readAppend(reader) };
+    case "delete":
+      return { op, ...readDelete(reader) };
+    case "txn":
+      return { op, ...readTxn(reader, depth + 1) };
+  }
+}
+
+function readV2(reader: MsgpackReader): V2Command {
+  const method = nameOf(V2_METHODS, reader.number(), "v2 method");
+  const path = reader.bytes();
+  const value = reader.bytes();
+  const flags = reader.number();
+  return {
+    method,
+    path,
+    value,
+    dir: (flags & DIR) !== 0,
+    recursive: (flags & RECURSIVE) !== 0,
+    refresh: (flags & REFRESH) !== 0,
+    ttlSeconds: reader.isNil() ? null : reader.number(),
+    prevValue: reader.isNil() ? null : reader.bytes(),
+    prevIndex: reader.isNil() ? null : reader.number(),
+    prevExist: reader.isNil() ? null : reader.boolean(),
+  };
+}

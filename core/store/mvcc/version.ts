@@ -1,0 +1,144 @@
+/**
+ * One version of a key: how it is made, measured and hashed; and the history of a key that has more than one.
+ *
+ * Every KeyValue is made here, so that all have one hidden class. A key with one version costs that object alone; the history object
+ * exists only while there are older versions that a reader may still ask for.
+ */
+import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
+import { type KeyValue, type LeaseId, NO_LEASE } from "../command.ts";
+
+/** What a version costs beside its key and value: object, string headers, places in the index and in the revision log. */
+export const VERSION_OVERHEAD_BYTES = 128;
+
+export function makeVersion(
+  key: Bytes,
+  value: Bytes,
+  createRevision: number,
+  modRevision: number,
+  version: number,
+  lease: LeaseId,
+): KeyValue {
+  return { key, value, createRevision, modRevision, version, lease };
+}
+
+export function makeTombstone(key: Bytes, modRevision: number): KeyValue {
+  return makeVersion(key, EMPTY, 0, modRevision, 0, NO_LEASE);
+}
+
+export const isLive = (kv: KeyValue): boolean => kv.version > 0;
+
+export const versionBytes = (kv: KeyValue): number => kv.key.length + kv.value.length + VERSION_OVERHEAD_BYTES;
+
+/** Mixes four bytes into a hash: a round of MurmurHash3 (Appleby, public domain). */
+function mix(hash: number, word: number): number {
+  let k = Math.imul(word, 0xcc9e2d51);
+  k = (k << 15) | (k >>> 17);
+  const h = hash ^ Math.imul(k, 0x1b873593);
+  return (Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0;
+}
+
+/** Continues a 32-bit hash with the bytes of a string, and its length. */
+export function hashBytes(hash: number, bytes: string): number {
+  const { length } = bytes;
+  let h = hash;
+  let at = 0;
+  for (; at + 3 < length; at += 4) {
+    const word =
+      bytes.charCodeAt(at) | (bytes.charCodeAt(at + 1) << 8) | (bytes.charCodeAt(at + 2) << 16) | (bytes.charCodeAt(at + 3) << 24);
+    h = mix(h, word);
+  }
+  let rest = length;
+  for (; at < length; at++) rest = Math.imul(rest, 257) + bytes.charCodeAt(at);
+  return mix(h, rest);
+}
+
+/** Continues a 32-bit hash with a safe integer. */
+export function hashNumber(hash: number, value: number): number {
+  return mix(mix(hash, value | 0), Math.floor(value / 0x1_0000_0000));
+}
+
+/** Ends a hash so that each bit of the input reaches every bit of the output (MurmurHash3's finalizer). */
+export function finishHash(hash: number): number {
+  let h = hash ^ (hash >>> 16);
+  h = Math.imul(h, 0x85ebca6b);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** 32-bit hash of one version and all its fields; sums of these do not depend on an order. */
+export function versionHash(kv: KeyValue): number {
+  let h = hashBytes(0x51ed270b, kv.key);
+  h = hashBytes(h, kv.value);
+  h = hashNumber(h, kv.createRevision);
+  h = hashNumber(h, kv.modRevision);
+  h = hashNumber(h, kv.version);
+  return finishHash(kv.lease === NO_LEASE ? h : hashBytes(h, kv.lease));
+}
+
+/** The versions of one key, ascending by modRevision, tombstones among them. At least one. */
+export class KeyHistory {
+  #versions: KeyValue[];
+  /** Versions before this place are gone; they are cut off when they are half of the array, so that a cut is O(1) in the mean. */
+  #head = 0;
+
+  constructor(versions: KeyValue[]) {
+    this.#versions = versions;
+  }
+
+  get length(): number {
+    return this.#versions.length - this.#head;
+  }
+
+  get newest(): KeyValue {
+    return this.#versions[this.#versions.length - 1]!;
+  }
+
+  get oldest(): KeyValue {
+    return this.#versions[this.#head]!;
+  }
+
+  push(kv: KeyValue): void {
+    this.#versions.push(kv);
+  }
+
+  replaceNewest(kv: KeyValue): void {
+    this.#versions[this.#versions.length - 1] = kv;
+  }
+
+  /** The newest version whose modRevision is <= `revision`: a put, a tombstone, or undefined. */
+  at(revision: number): KeyValue | undefined {
+    let low = this.#head;
+    let high = this.#versions.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#versions[middle]!.modRevision <= revision) low = middle + 1;
+      else high = middle;
+    }
+    return low > this.#head ? this.#versions[low - 1] : undefined;
+  }
+
+  dropOldest(): void {
+    this.#head++;
+    if (this.#head * 2 >= this.#versions.length) {
+      this.#versions = this.#versions.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
+  /** Ascending. */
+  *all(): Iterable<KeyValue> {
+    for (let at = this.#head; at < this.#versions.length; at++) yield this.#versions[at]!;
+  }
+}
+
+/** What the index holds for a key. */
+export type KeyEntry = KeyValue | KeyHistory;
+
+export const newestOf = (entry: KeyEntry): KeyValue => (entry instanceof KeyHistory ? entry.newest : entry);
+
+/** The newest version at or before a revision, tombstones included. */
+export function versionAt(entry: KeyEntry, revision: number): KeyValue | undefined {
+  if (entry instanceof KeyHistory) return entry.at(revision);
+  return entry.modRevision <= revision ? entry : undefined;
+}
