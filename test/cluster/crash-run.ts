@@ -11,7 +11,7 @@ import { Agent } from "node:http";
 import type { ServerProcess } from "../helpers/start-server.ts";
 import { Random } from "../differential/random.ts";
 import { base64, callV3 } from "./http.ts";
-import { appendGarbage, logFiles, writeGarbageAfterData } from "./data-files.ts";
+import { appendGarbage, logFiles, segmentFiles, writeGarbageAfterData } from "./data-files.ts";
 import { V2Waiter } from "./v2-waiter.ts";
 import { history, Watcher } from "./watcher.ts";
 import { v2Writer, v3Writer, type Writer } from "./writer.ts";
@@ -123,7 +123,7 @@ export class CrashRun {
       this.#faults.push(`SIGTERM ended the server with ${exit.signal ?? exit.code}: ${server.output().slice(-2_000)}`);
     }
     if (ending !== "garbage" && ending !== "append") return;
-    const newest = logFiles(server.dataDir).at(-1);
+    const newest = (ending === "append" ? segmentFiles : logFiles)(server.dataDir).at(-1);
     if (newest === undefined) throw new Error(`no log file in ${server.dataDir}`);
     const garbage = Uint8Array.from({ length: 1 + this.#random.int(GARBAGE_BYTES_MAX) }, () => this.#random.int(256));
     if (ending === "append") appendGarbage(newest, garbage);

@@ -7,14 +7,19 @@ import { basename, join } from "node:path";
 
 const SECTOR_BYTES = 512;
 
-/** Segments of the log that hold anything, oldest first. */
+/** Segments of the log that hold batches, oldest first. */
 export function logFiles(dataDir: string): string[] {
-  return files(dataDir).filter((file) => /log/.test(basename(file)) && usedBytes(file) > 0);
+  return segmentFiles(dataDir).filter((file) => usedBytes(file) > SECTOR_BYTES);
+}
+
+/** All segments, also those prepared for later: each begins with a header of one sector. */
+export function segmentFiles(dataDir: string): string[] {
+  return files(dataDir).filter((file) => /^\d+\.log$/.test(basename(file)));
 }
 
 /** Finished snapshots, oldest first. */
 export function snapshotFiles(dataDir: string): string[] {
-  return files(dataDir).filter((file) => /snap/.test(basename(file)) && !/tmp|part/.test(basename(file)));
+  return files(dataDir).filter((file) => file.endsWith(".snap"));
 }
 
 function files(dataDir: string): string[] {
