@@ -30,15 +30,13 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<ServerProces
   const dataDir = options.dataDir ?? tempDir("etcd");
   const url = `http://127.0.0.1:${port}`;
   const peerUrl = `http://127.0.0.1:${options.peerPort ?? (await freePort())}`;
+  const log = ["--logger=zap", "--log-level=error"];
+  const clients = ["--listen-client-urls", url, "--advertise-client-urls", url];
+  const peers = ["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl, "--initial-cluster", `default=${peerUrl}`];
   return startServer({
     name: "etcd",
     command: "etcd",
-    args: [
-      ...["--enable-v2", "--logger=zap", "--log-level=error", "--data-dir", dataDir],
-      ...["--listen-client-urls", url, "--advertise-client-urls", url],
-      ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl, "--initial-cluster", `default=${peerUrl}`],
-      ...(options.flags ?? []),
-    ],
+    args: ["--enable-v2", "--data-dir", dataDir, ...log, ...clients, ...peers, ...(options.flags ?? [])],
     port,
     dataDir,
     env: { ETCD_UNSUPPORTED_ARCH: process.arch },
