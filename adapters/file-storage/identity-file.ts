@@ -1,0 +1,67 @@
+/**
+ * The identity file: who the directory belongs to and how often it was opened. Five lines of text that a person may read, replaced
+ * as a whole (temporary file, sync, rename, sync of the directory) at every opening.
+ *
+ *     quorate identity 1
+ *     cluster 9372538179322589801      (`-` until the member has one)
+ *     member 10501334649042878790
+ *     boot 3
+ *     crc32 1c291ca3                   (of all bytes before this line)
+ */
+import { crc32 } from "node:zlib";
+import { errDataLoss } from "../../core/errors.ts";
+import type { Identity } from "../../core/replica/log-storage-port.ts";
+import type { FileSystem } from "./file-system.ts";
+import { writeWhole } from "./segment.ts";
+
+export const IDENTITY_NAME = "identity";
+export const IDENTITY_TEMPORARY_NAME = "identity.tmp";
+const BYTES_MAX = 4096;
+
+export interface IdentityFile {
+  readonly identity: Identity | null;
+  /** How often the storage was opened, this time included. */
+  readonly boot: number;
+}
+
+export function formatIdentity({ identity, boot }: IdentityFile): string {
+  const body = `quorate identity 1\ncluster ${identity?.clusterId ?? "-"}\nmember ${identity?.memberId ?? "-"}\nboot ${boot}\n`;
+  return `${body}crc32 ${crc32(body).toString(16).padStart(8, "0")}\n`;
+}
+
+/** @returns undefined when the text is not whole */
+export function parseIdentity(text: string): IdentityFile | undefined {
+  const match = /^quorate identity 1\ncluster (\d+|-)\nmember (\d+|-)\nboot (\d{1,15})\ncrc32 [0-9a-f]{8}\n$/.exec(text);
+  if (!match) return undefined;
+  const [, clusterId, memberId, boot] = match as unknown as [string, string, string, string];
+  const parsed: IdentityFile = { identity: clusterId === "-" ? null : { clusterId, memberId }, boot: Number(boot) };
+  return formatIdentity(parsed) === text ? parsed : undefined;
+}
+
+/** @throws QuorateError `damaged` */
+export async function readIdentityFile(fileSystem: FileSystem, directory: string): Promise<IdentityFile> {
+  const path = `${directory}/${IDENTITY_NAME}`;
+  const file = await fileSystem.open(path, "read");
+  try {
+    const buffer = Buffer.alloc(BYTES_MAX);
+    const parsed = parseIdentity(buffer.toString("latin1", 0, await file.read(buffer, 0)));
+    if (!parsed) throw errDataLoss(path, 0, "the identity is damaged");
+    return parsed;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Durable when it resolves. */
+export async function writeIdentityFile(fileSystem: FileSystem, directory: string, content: IdentityFile): Promise<void> {
+  const temporary = `${directory}/${IDENTITY_TEMPORARY_NAME}`;
+  const file = await fileSystem.open(temporary, "create");
+  try {
+    await writeWhole(file, Buffer.from(formatIdentity(content), "latin1"), 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await fileSystem.rename(temporary, `${directory}/${IDENTITY_NAME}`);
+  await fileSystem.syncDirectory(directory);
+}
