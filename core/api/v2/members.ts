@@ -64,14 +64,20 @@ function add(member: Member, request: ApiRequest): ApiReply {
 
 function change(member: Member, request: ApiRequest, id: string): ApiReply {
   if (id === "") return methodNotAllowed(null, { "x-etcd-cluster-id": hexId(member.clusterId) });
-  const wanted = /^[0-9a-fA-F]+$/.test(id) ? BigInt("0x" + id) : undefined;
-  const known = wanted !== undefined && wanted <= UINT64_MAX && member.members().some((peer) => BigInt(peer.id) === wanted);
+  const wanted = idFromHex(id);
+  const known = wanted !== undefined && member.members().some((peer) => BigInt(peer.id) === wanted);
   if (request.method === "PUT" && wanted !== undefined) {
     const fault = faultOfBody(member, request);
     if (fault !== undefined) return fault;
   }
-  if (!known) return messageReply(member, 404, `No such member: ${utf8Decode(id as Bytes)}`);
+  if (!known) return messageReply(member, 404, `No such member: ${wanted?.toString(16) ?? utf8Decode(id as Bytes)}`);
   return unsupported(member, request.method === "PUT" ? "changing" : "removing");
+}
+
+/** @returns undefined when the text is no 64-bit number in hexadecimal */
+function idFromHex(text: string): bigint | undefined {
+  const id = /^[0-9a-fA-F]+$/.test(text) ? BigInt("0x" + text) : undefined;
+  return id !== undefined && id <= UINT64_MAX ? id : undefined;
 }
 
 function unsupported(member: Member, what: string): ApiReply {
@@ -99,8 +105,8 @@ function faultOfBody(member: Member, request: ApiRequest): ApiReply | undefined 
 }
 
 function faultOfPeerUrls(body: unknown): string | null {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) return "the body must be a JSON object";
-  const urls: unknown = (body as { peerURLs?: unknown }).peerURLs ?? [];
+  if (typeof body !== "object" || Array.isArray(body)) return "the body must be a JSON object";
+  const urls: unknown = (body as { peerURLs?: unknown } | null)?.peerURLs ?? [];
   if (!Array.isArray(urls) || !urls.every((url) => typeof url === "string")) return "peerURLs must be a list of strings";
   if (urls.length === 0) return "no valid URLs given";
   for (const url of urls as string[]) {
