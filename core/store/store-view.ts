@@ -2,7 +2,7 @@
  * What readers see of the state machine: the views of the API and the recipes read through this, at once and without a promise.
  * A read here is serializable; it is linearizable after `Member.readBarrier()`.
  */
-import type { Alarm, KeyValue, LeaseId, RangeRequest, RangeResult } from "./command.ts";
+import type { Alarm, KeyValue, LeaseId, RangeRequest, RangeResult, TxnRequest, TxnResult } from "./command.ts";
 import type { V2TreeView } from "./v2-tree/v2-tree-view.ts";
 import type { WatchOptions, Watcher } from "./watch/watcher.ts";
 
@@ -22,8 +22,13 @@ export interface StoreView {
   readonly clockMs: number;
   /** @throws QuorateError compacted, futureRevision */
   range(request: RangeRequest): RangeResult;
+  /**
+   * A transaction that cannot write on either branch (`isReadOnly`), without a place in the log.
+   * @throws QuorateError compacted, futureRevision
+   */
+  readTxn(request: TxnRequest): TxnResult;
   lease(id: LeaseId): LeaseView | undefined;
-  /** In the order of granting. */
+  /** In the order of granting; those behind v2 TTLs, which nobody granted, left out (`lease` knows them). */
   leaseIds(): LeaseId[];
   alarms(): readonly Alarm[];
   /** 32-bit hash of the whole replicated state at the current revision; equal states have equal hashes on every runtime. */

@@ -135,6 +135,11 @@ export class LeaseTable {
     return typeof keys === "string" ? [keys] : [...keys].sort();
   }
 
+  isAttached(id: LeaseId, key: Bytes): boolean {
+    const keys = this.#rows.get(id)?.keys ?? null;
+    return typeof keys === "string" ? keys === key : keys !== null && keys.has(key);
+  }
+
   keyCount(id: LeaseId): number {
     const keys = this.#rows.get(id)?.keys ?? null;
     return keys === null ? 0 : typeof keys === "string" ? 1 : keys.size;

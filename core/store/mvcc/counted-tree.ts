@@ -420,28 +420,19 @@ export class CountedTree<E> {
   }
 
   /**
-   * Makes the tree anew from entries that come in ascending order of keys. O(n), without a comparison.
-   * @param entries every key greater than the one before
+   * Makes the tree anew from keys in strictly ascending order and their entries. O(n), without a comparison. The arrays are only read.
    */
-  load(entries: Iterable<readonly [Bytes, E]>): void {
+  load(keys: readonly Bytes[], entries: readonly E[]): void {
     const leaves: Leaf<E>[] = [];
-    let [keys, held]: [Bytes[], E[]] = [[], []];
-    this.#size = 0;
-    const close = () => {
-      const previous = leaves.at(-1) ?? null;
-      const leaf = new Leaf(keys.slice(), held.slice(), this.#countedIn(held));
+    this.#size = keys.length;
+    for (let at = 0; at < keys.length || leaves.length === 0; at += BULK_FILL) {
+      const held = entries.slice(at, at + BULK_FILL);
+      const leaf: Leaf<E> = new Leaf(keys.slice(at, at + BULK_FILL), held, this.#countedIn(held));
+      const previous = leaves[leaves.length - 1] ?? null;
       leaf.previous = previous;
       if (previous !== null) previous.next = leaf;
       leaves.push(leaf);
-      this.#size += keys.length;
-      [keys, held] = [[], []];
-    };
-    for (const [key, entry] of entries) {
-      if (keys.length === BULK_FILL) close();
-      keys.push(key);
-      held.push(entry);
     }
-    if (keys.length > 0 || leaves.length === 0) close();
     let level: { node: Node<E>; min: Bytes; count: number }[] = leaves.map((leaf) => ({
       node: leaf,
       min: leaf.keys[0] ?? ("" as Bytes),

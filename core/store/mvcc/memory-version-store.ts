@@ -41,8 +41,11 @@ const COUNTS_MAX = 16;
 export interface FrozenVersions {
   readonly revision: number;
   readonly compactedRevision: number;
-  /** Lazily; valid until the next write or compaction step: then ask again from the successor of the last key. */
-  versionsFrom(key: Bytes): Iterable<KeyValue>;
+  /**
+   * Versions of `key` after revision `after`, then those of all keys behind it, by key and revision; tombstones too. Lazily; valid
+   * until the next write: then ask again, from the last one given.
+   */
+  versionsFrom(key: Bytes, after: number): Iterable<KeyValue>;
   /** The first revision that `record` knows; one more than `revision` when there is none. */
   readonly firstRecord: number;
   record(revision: number): RevisionRecord;
@@ -53,8 +56,10 @@ export interface FrozenVersions {
 export interface LoadedVersions {
   readonly revision: number;
   readonly compactedRevision: number;
-  /** Ascending by key. */
-  readonly entries: Iterable<readonly [Bytes, KeyEntry]>;
+  /** Strictly ascending. */
+  readonly keys: readonly Bytes[];
+  /** One for each key. */
+  readonly entries: readonly KeyEntry[];
   readonly log: RevisionLog;
   readonly bytes: number;
   readonly hash: number;
@@ -399,7 +404,7 @@ export class MemoryVersionStore implements VersionStore {
     return {
       revision,
       compactedRevision,
-      versionsFrom: (key) => this.#keptFrom(key, compactedRevision, revision),
+      versionsFrom: (key, after) => this.#keptFrom(key, after, compactedRevision, revision),
       record: (at) => {
         const kvs = kvsOf(this.#log.entry(at));
         const kept = at > compactedRevision ? kvs : kvs.filter(isLive);
@@ -410,24 +415,29 @@ export class MemoryVersionStore implements VersionStore {
     };
   }
 
-  /** Versions from a key on, by key and then revision, that are visible at `compacted` or came after it and until `revision`. */
-  *#keptFrom(key: Bytes, compacted: number, revision: number): Generator<KeyValue, void, void> {
+  /**
+   * Versions from a key on, by key and then revision, that are visible at `compacted` or came after it and until `revision`; of the
+   * first key only those after revision `after`.
+   */
+  *#keptFrom(key: Bytes, after: number, compacted: number, revision: number): Generator<KeyValue, void, void> {
     const cursor = this.#tree.seek(key);
     for (let entry = cursor.step(false); entry !== undefined; entry = cursor.step(false)) {
+      const from = cursor.key === key ? after : -1;
       const base = versionAt(entry, compacted);
-      if (base !== undefined && isLive(base)) yield base;
-      if (!(entry instanceof KeyHistory)) {
-        if (entry !== base && entry.modRevision > compacted && entry.modRevision <= revision) yield entry;
-      } else {
-        for (const kv of entry.all()) if (kv.modRevision > compacted && kv.modRevision <= revision) yield kv;
-      }
+      if (base !== undefined && base.modRevision > from && isLive(base)) yield base;
+      if (entry instanceof KeyHistory) {
+        for (const kv of entry.after(Math.max(from, compacted))) {
+          if (kv.modRevision > revision) break;
+          yield kv;
+        }
+      } else if (entry !== base && entry.modRevision > Math.max(from, compacted) && entry.modRevision <= revision) yield entry;
     }
   }
 
   /** Replaces everything by what a loader gathered, which must not be used afterwards. */
   adopt(loaded: LoadedVersions): void {
     this.#tree = new CountedTree<KeyEntry>(entryIsLive);
-    this.#tree.load(loaded.entries);
+    this.#tree.load(loaded.keys, loaded.entries);
     this.#log = loaded.log;
     this.#revision = loaded.revision;
     this.#compacted = loaded.compactedRevision;
@@ -470,7 +480,7 @@ export class MemoryVersionStore implements VersionStore {
     const faults = this.#tree.check();
     let bytes = 0;
     let hash = 0;
-    for (const kv of this.#keptFrom(EMPTY, this.#freedTo, Infinity)) {
+    for (const kv of this.#keptFrom(EMPTY, -1, this.#freedTo, Infinity)) {
       bytes += versionBytes(kv);
       const entry = this.#tree.get(kv.key);
       if (entry !== undefined && newestOf(entry) === kv && isLive(kv)) hash = (hash + versionHash(kv)) | 0;

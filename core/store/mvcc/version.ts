@@ -108,14 +108,26 @@ export class KeyHistory {
 
   /** The newest version whose modRevision is <= `revision`: a put, a tombstone, or undefined. */
   at(revision: number): KeyValue | undefined {
+    const end = this.#endOf(revision);
+    return end > this.#head ? this.#versions[end - 1] : undefined;
+  }
+
+  /** Those with a modRevision > `revision`, ascending. */
+  *after(revision: number): Generator<KeyValue, void, void> {
+    for (let at = this.#endOf(revision); at < this.#versions.length; at++) yield this.#versions[at]!;
+  }
+
+  /** Place of the first version whose modRevision is > `revision`. */
+  #endOf(revision: number): number {
     let low = this.#head;
     let high = this.#versions.length;
+    if (this.#versions[high - 1]!.modRevision <= revision) return high; // the usual question
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.#versions[middle]!.modRevision <= revision) low = middle + 1;
       else high = middle;
     }
-    return low > this.#head ? this.#versions[low - 1] : undefined;
+    return low;
   }
 
   dropOldest(): void {
@@ -124,11 +136,6 @@ export class KeyHistory {
       this.#versions = this.#versions.slice(this.#head);
       this.#head = 0;
     }
-  }
-
-  /** Ascending. */
-  *all(): Iterable<KeyValue> {
-    for (let at = this.#head; at < this.#versions.length; at++) yield this.#versions[at]!;
   }
 }
 

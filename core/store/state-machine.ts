@@ -1,0 +1,381 @@
+/**
+ * The replicated state machine: applies commands in log order to the version store, the leases and the alarms, and tells the watches.
+ * The same log gives the same state everywhere: nothing here looks at a clock, at chance, or at how this member is doing.
+ *
+ * A command that is refused changes nothing but the clock, and costs no revision. What is refused for lack of form alone (an empty key,
+ * too many operations) is refused by whoever proposes it, with the `check…` functions of transaction.ts.
+ *
+ * Invariant: between two calls nothing is pending in the version store, and every lease on a live key exists.
+ */
+import { isQuorateError, type QuorateError, errCorrupt, errLeaseNotFound, errNoSpace } from "../errors.ts";
+import { assert, unreachable } from "../invariant.ts";
+import {
+  type Alarm,
+  type Command,
+  type CommandBody,
+  type Done,
+  type KeyValue,
+  type LeaseId,
+  NO_LEASE,
+  type RangeRequest,
+  type RangeResult,
+  type Result,
+  type TxnRequest,
+  type TxnResult,
+} from "./command.ts";
+import { type Lease, type LeaseListener, LeaseTable } from "./lease/lease-table.ts";
+import { LeasedKeys } from "./lease/leased-keys.ts";
+import { type FrozenVersions, MemoryVersionStore } from "./mvcc/memory-version-store.ts";
+import { type TransactionContext, executeAppend, executeDelete, executePut, executeTxn, isReadOnly } from "./mvcc/transaction.ts";
+import { finishHash, hashBytes, hashNumber } from "./mvcc/version.ts";
+import { type SnapshotHeader, type SnapshotPlace, type SnapshotSource, readSnapshot, writeSnapshot } from "./snapshot.ts";
+import type { LeaseView, StoreView } from "./store-view.ts";
+import type { V2Context } from "./v2-tree/v2-context.ts";
+import { V2Tree } from "./v2-tree/v2-tree-reader.ts";
+import { applyV2, expireV2 } from "./v2-tree/v2-tree.ts";
+import type { RevisionRecord } from "./version-store-port.ts";
+import { WatchHub } from "./watch/watch-hub.ts";
+import type { WatchOptions, Watcher } from "./watch/watcher.ts";
+
+export interface StateMachineOptions {
+  /** Bytes that keys and values, with all kept versions, may take before `growsBeyondQuota` says so. */
+  readonly quotaBytes: number;
+}
+
+/** Where in the log a command stands. */
+export interface LogPlace {
+  readonly index: number;
+  readonly term: number;
+}
+
+export type Outcome =
+  | { readonly ok: true; readonly revision: number; readonly result: Result }
+  | { readonly ok: false; readonly revision: number; readonly error: QuorateError };
+
+/** A snapshot being written. The state goes on; what it frees stays in memory until `release`. */
+export interface FrozenState {
+  /** At most 256 KiB each, one at a time and lazily: the host may pause between any two. Once only. */
+  chunks(): Iterable<Uint8Array>;
+  release(): void;
+}
+
+const DONE: Done = { op: "done" };
+
+export class StateMachine implements StoreView {
+  readonly #quotaBytes: number;
+  readonly #versions = new MemoryVersionStore();
+  readonly leaseTable = new LeaseTable();
+  readonly #keys = new LeasedKeys(this.#versions, this.leaseTable);
+  readonly #hub = new WatchHub(this.#versions);
+  readonly #context: TransactionContext = { store: this.#versions, leases: this.leaseTable, keys: this.#keys };
+  readonly #v2Context: V2Context = {
+    store: this.#versions,
+    leases: this.leaseTable,
+    put: (key, value, lease) => this.#keys.put(key, value, lease),
+    delete: (key) => this.#keys.delete(key),
+    commit: (note) => {
+      this.#commit(this.#versions.commit(note, this.#clockMs));
+      return this.#versions.revision;
+    },
+  };
+  readonly v2 = new V2Tree(this.#v2Context);
+  #alarms: Alarm[] = [];
+  #clockMs = 0;
+  #appliedIndex = 0;
+  #onCommit: ((record: RevisionRecord) => void) | null = null;
+
+  constructor(options: StateMachineOptions) {
+    this.#quotaBytes = options.quotaBytes;
+  }
+
+  /** One listener: the leader's expiry clock. */
+  onLeases(listener: LeaseListener): void {
+    this.leaseTable.listen(listener);
+  }
+
+  /** One listener, told of every revision right after the watches were. */
+  onCommit(listener: (record: RevisionRecord) => void): void {
+    this.#onCommit = listener;
+  }
+
+  // ---- applying
+
+  /** The index of the last command applied, or of the snapshot restored. */
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  /**
+   * Applies one command. Commands come in log order, each once; entries without one (no-ops) are left out.
+   * @returns what the proposer is told; a refusal is an outcome too. Throws for broken invariants only
+   */
+  apply(command: Command, entry: LogPlace): Outcome {
+    this.#appliedIndex = entry.index;
+    this.#clockMs = Math.max(this.#clockMs, command.time);
+    try {
+      this.#refuseByAlarm(command);
+      const result = this.#execute(command, entry);
+      assert(!this.#versions.hasPending, () => `a ${command.kind} left writes without a revision`);
+      return { ok: true, revision: this.#versions.revision, result };
+    } catch (error) {
+      if (!isQuorateError(error)) throw error;
+      assert(!this.#versions.hasPending, () => `a ${command.kind} was refused after it had written: ${error.message}`);
+      return { ok: false, revision: this.#versions.revision, error };
+    }
+  }
+
+  /** Tells the watches what was committed since the last call; to be called after a batch. */
+  flush(): void {
+    this.#hub.flush();
+    this.v2.flush();
+  }
+
+  #refuseByAlarm(command: CommandBody): void {
+    if (this.#alarms.length === 0 || command.kind === "alarm") return;
+    if (this.#has("corrupt")) throw errCorrupt();
+    if (this.#has("nospace") && grows(command)) throw errNoSpace();
+  }
+
+  #has(alarm: Alarm["alarm"]): boolean {
+    return this.#alarms.some((one) => one.alarm === alarm);
+  }
+
+  #execute(command: Command, entry: LogPlace): Result {
+    switch (command.kind) {
+      case "put":
+        return this.#committed(executePut(command, this.#context));
+      case "append":
+        return this.#committed(executeAppend(command, this.#context));
+      case "delete":
+        return this.#committed(executeDelete(command, this.#context));
+      case "txn":
+        return this.#committed(executeTxn(command, this.#context));
+      case "compact":
+        this.#versions.compact(command.revision);
+        this.#hub.compacted(command.revision);
+        return DONE;
+      case "leaseGrant":
+        this.leaseTable.grant(command.id, command.ttlSeconds, null);
+        return { op: "lease", id: command.id, ttlSeconds: command.ttlSeconds };
+      case "leaseRevoke":
+        if (isStale(command.term, entry)) return DONE;
+        return this.#revoke(command.id);
+      case "leaseCheckpoint":
+        if (isStale(command.term, entry)) return DONE;
+        for (const [id, remainingMs] of command.remainingMs) this.leaseTable.checkpoint(id, remainingMs);
+        return DONE;
+      case "alarm":
+        return { op: "alarm", alarms: this.#setAlarm(command.action, command.alarm) };
+      case "v2":
+        return applyV2(command, this.#clockMs, this.#v2Context);
+      default:
+        return unreachable(command);
+    }
+  }
+
+  #committed<R extends Result>(result: R): R {
+    this.#commit(this.#versions.commit(null, this.#clockMs));
+    return result;
+  }
+
+  #commit(record: RevisionRecord | null): void {
+    if (record === null) return;
+    this.#hub.committed(record);
+    this.v2.committed(record);
+    this.#onCommit?.(record);
+  }
+
+  /** Keys go in byte order, as one revision. For a v2 TTL the node and what is below it goes first, with its own event. */
+  #revoke(id: LeaseId): Done {
+    const lease = this.leaseTable.get(id);
+    if (lease === undefined) throw errLeaseNotFound();
+    if (lease.v2 !== null) expireV2(lease, this.#clockMs, this.#v2Context);
+    for (const key of this.leaseTable.keys(id)) this.#keys.delete(key);
+    this.leaseTable.remove(id);
+    return this.#committed(DONE) as Done;
+  }
+
+  #setAlarm(action: "activate" | "deactivate", alarm: Alarm): Alarm[] {
+    const same = (one: Alarm) => one.alarm === alarm.alarm && one.memberId === alarm.memberId;
+    const raised = this.#alarms.find(same);
+    if (action === "activate") {
+      if (raised === undefined) this.#alarms = [...this.#alarms, alarm];
+      return [alarm];
+    }
+    this.#alarms = this.#alarms.filter((one) => !same(one));
+    return raised === undefined ? [] : [raised];
+  }
+
+  /**
+   * True when a command adds data and would exceed the space quota: to be refused before it is proposed, with the alarm raised. Applying
+   * never decides by the quota itself, since members may have freed different amounts of what was compacted.
+   * @param commandBytes its size as encoded, what it adds at most, about
+   */
+  growsBeyondQuota(command: CommandBody, commandBytes: number): boolean {
+    return this.#versions.sizeBytes() + commandBytes > this.#quotaBytes && grows(command);
+  }
+
+  // ---- reading
+
+  get revision(): number {
+    return this.#versions.revision;
+  }
+
+  get compactedRevision(): number {
+    return this.#versions.compactedRevision;
+  }
+
+  get clockMs(): number {
+    return this.#clockMs;
+  }
+
+  range(request: RangeRequest): RangeResult {
+    if (this.#alarms.length > 0 && this.#has("corrupt")) throw errCorrupt();
+    return this.#versions.range(request);
+  }
+
+  readTxn(request: TxnRequest): TxnResult {
+    assert(isReadOnly(request), () => "a transaction that writes was given to be read");
+    if (this.#alarms.length > 0 && this.#has("corrupt")) throw errCorrupt();
+    return executeTxn(request, this.#context);
+  }
+
+  lease(id: LeaseId): LeaseView | undefined {
+    const lease = this.leaseTable.get(id);
+    return lease === undefined ? undefined : { id: lease.id, ttlSeconds: lease.ttlSeconds, keys: this.leaseTable.keys(id) };
+  }
+
+  leaseIds(): LeaseId[] {
+    const ids: LeaseId[] = [];
+    for (const lease of this.leaseTable.all()) if (lease.v2 === null) ids.push(lease.id);
+    return ids;
+  }
+
+  alarms(): readonly Alarm[] {
+    return this.#alarms;
+  }
+
+  sizeBytes(): number {
+    return this.#versions.sizeBytes();
+  }
+
+  sizeInUseBytes(): number {
+    return this.#versions.sizeInUseBytes();
+  }
+
+  keyCount(): number {
+    return this.#versions.keyCount;
+  }
+
+  watch(options: WatchOptions): Watcher {
+    return this.#hub.open(options);
+  }
+
+  hash(): number {
+    let h = hashNumber(0x9e3779b9, this.#versions.hash());
+    h = hashNumber(h, this.#versions.revision);
+    h = hashNumber(h, this.#versions.compactedRevision);
+    h = hashNumber(h, this.#clockMs);
+    for (const lease of this.leaseTable.all()) h = hashLease(h, lease);
+    for (const { memberId, alarm } of this.#alarms) h = hashBytes(hashBytes(h, alarm), memberId);
+    return finishHash(h);
+  }
+
+  // ---- upkeep
+
+  /** Frees a slice of what compaction left behind. @returns true when nothing is left that may be freed now */
+  compactStep(budget: number): boolean {
+    return this.#versions.compactStep(budget);
+  }
+
+  /** See `VersionStore.raiseRevision`: for restoring a backup, before the first command. */
+  raiseRevision(revision: number): void {
+    this.#versions.raiseRevision(revision);
+    this.#hub.compacted(revision);
+    this.v2.reset();
+  }
+
+  /** The state as of now, to be written out in slices while the state goes on. `release` it, whatever happens. */
+  freeze(place: SnapshotPlace): FrozenState {
+    const versions: FrozenVersions = this.#versions.freeze();
+    const source: SnapshotSource = {
+      place,
+      versions,
+      leases: [...this.leaseTable.all()].map(({ id, ttlSeconds, remainingMs, v2 }): Lease => ({ id, ttlSeconds, remainingMs, v2 })),
+      alarms: this.#alarms,
+      clockMs: this.#clockMs,
+      hash: this.hash(),
+    };
+    return { chunks: () => writeSnapshot(source), release: versions.release };
+  }
+
+  /**
+   * Replaces the whole state by that of a snapshot, after it was read to the end and verified; until then nothing changes.
+   * @throws QuorateError malformed, unknownSnapshot
+   */
+  async restore(chunks: AsyncIterable<Uint8Array>): Promise<SnapshotHeader> {
+    const read = await readSnapshot(chunks);
+    this.#versions.adopt(read.versions);
+    this.leaseTable.adopt(read.leases);
+    this.#alarms = read.alarms;
+    this.#clockMs = read.header.clockMs;
+    this.#appliedIndex = read.header.index;
+    const hash = this.hash();
+    assert(hash === read.header.hash, () => `a verified snapshot gave state ${hash} instead of ${read.header.hash}`);
+    this.#hub.compacted(this.#versions.compactedRevision);
+    this.v2.reset();
+    return read.header;
+  }
+
+  /** Recomputes what is kept incrementally and lists each fault; empty when all is well. O(n). */
+  check(): string[] {
+    const faults = this.#versions.check();
+    let attached = 0;
+    for (const kv of this.#versions.scan({ key: "\0" as KeyValue["key"], end: "\0" as KeyValue["key"] })) {
+      if (kv.lease === NO_LEASE) continue;
+      attached++;
+      if (this.leaseTable.get(kv.lease) === undefined) faults.push(`key ${JSON.stringify(kv.key)} has lease ${kv.lease}, which is gone`);
+      else if (!this.leaseTable.isAttached(kv.lease, kv.key))
+        faults.push(`key ${JSON.stringify(kv.key)} is not with its lease ${kv.lease}`);
+    }
+    let listed = 0;
+    for (const lease of this.leaseTable.all()) listed += this.leaseTable.keyCount(lease.id);
+    if (listed !== attached) faults.push(`leases list ${listed} keys, and ${attached} keys have a lease`);
+    return faults;
+  }
+}
+
+/** The leader's own act, made in a term that is over: it must not take effect. */
+function isStale(term: number, entry: LogPlace): boolean {
+  return term !== 0 && term !== entry.term;
+}
+
+/** Whether a command may add data: what an alarm of no space refuses. As etcd, which counts both branches of a transaction. */
+function grows(command: CommandBody): boolean {
+  switch (command.kind) {
+    case "put":
+    case "append":
+    case "leaseGrant":
+      return true;
+    case "txn":
+      return txnGrows(command);
+    case "v2":
+      return command.method !== "delete";
+    default:
+      return false;
+  }
+}
+
+function txnGrows(request: TxnRequest): boolean {
+  const adds = (operation: TxnRequest["success"][number]): boolean =>
+    operation.op === "put" || operation.op === "append" || (operation.op === "txn" && txnGrows(operation));
+  return request.success.some(adds) || request.failure.some(adds);
+}
+
+function hashLease(hash: number, lease: Lease): number {
+  let h = hashBytes(hash, lease.id);
+  h = hashNumber(h, lease.ttlSeconds);
+  h = hashNumber(h, lease.remainingMs ?? -1);
+  if (lease.v2 !== null) h = hashNumber(hashBytes(h, lease.v2.path), lease.v2.expiresAt);
+  return h;
+}
