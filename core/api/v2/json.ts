@@ -85,20 +85,17 @@ function opening(node: V2Node, directory: boolean, now: number): string {
   return out;
 }
 
-function closing(node: V2Node): string {
-  let out = node.modifiedIndex === 0 ? "" : `"modifiedIndex":${node.modifiedIndex},`;
-  if (node.createdIndex !== 0) out += `"createdIndex":${node.createdIndex}`;
-  return out + "}";
-}
-
-/** A trailing comma before the brace is what the root and other nodes without indexes leave behind. */
-function closed(text: string): string {
-  return text.endsWith(",}") ? text.slice(0, -2) + "}" : text;
+/** The end of a node whose fields so far each have a comma behind them. */
+function closing(node: V2Node, before: string): string {
+  const { modifiedIndex, createdIndex } = node;
+  if (createdIndex !== 0)
+    return before + (modifiedIndex === 0 ? "" : `"modifiedIndex":${modifiedIndex},`) + `"createdIndex":${createdIndex}}`;
+  return modifiedIndex === 0 ? before.slice(0, -1) + "}" : before + `"modifiedIndex":${modifiedIndex}}`;
 }
 
 /** One node, without what is below. @param directory overrides: the node of a removal has no value to tell by */
 export function encodeNode(node: V2Node, now: number, directory = node.value === null): string {
-  return closed(opening(node, directory, now) + closing(node));
+  return closing(node, opening(node, directory, now));
 }
 
 /** The last line of an event. @param now milliseconds since 1970, what TTLs count from */
@@ -139,8 +136,7 @@ function encodeListing(tree: V2TreeView, top: V2Node, recursive: boolean, now: n
     if (child === undefined) {
       stack.pop();
       if (level.children.length > 0) out += "],";
-      const end = closing(level.directory);
-      out = end === "}" ? out.slice(0, -1) + end : out + end;
+      out = closing(level.directory, out);
       continue;
     }
     if (level.next > 1) out += ",";

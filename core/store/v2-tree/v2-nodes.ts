@@ -17,7 +17,7 @@ import type { VersionStore } from "../version-store-port.ts";
 import type { QuorateError } from "../../errors.ts";
 import type { V2Node } from "./v2-command.ts";
 import { errV2KeyNotFound, errV2NotDirectory } from "./v2-errors.ts";
-import { ROOT, afterFaulty, ancestors, directoryKey } from "./v2-path.ts";
+import { IN_TREE_BYTES_MAX, ROOT, afterFaulty, ancestors, directoryKey } from "./v2-path.ts";
 
 /** Where nodes are read from. */
 export interface NodeSource {
@@ -26,6 +26,7 @@ export interface NodeSource {
 }
 
 const ROOT_NODE: V2Node = { path: ROOT, value: null, createdIndex: 0, modifiedIndex: 0, expiresAt: null };
+const SLASH = 0x2f;
 const UNDERSCORE = 0x5f;
 
 /** The end of a v2 TTL that `kv` carries for the node at `path`; null for none, and for a lease that v3 attached. */
@@ -79,13 +80,27 @@ export function directoryEvidence(source: NodeSource, path: Bytes): KeyValue | u
   return firstInTree(source.store, prefix, prefixEnd(prefix));
 }
 
-/** The node at a clean path. The root is always there. */
+/**
+ * The node at a clean path. The root is always there.
+ *
+ * Usually one seek tells: the key of a file comes first, and what follows it is nothing of its own. Only when keys such as `/a-b` lie
+ * between `/a` and `/a/` does the directory need a seek of its own.
+ */
 export function findNode(source: NodeSource, path: Bytes): V2Node | undefined {
   if (path === ROOT) return ROOT_NODE;
-  const evidence = directoryEvidence(source, path);
+  let own: KeyValue | undefined;
+  let evidence: KeyValue | undefined;
+  for (const kv of source.store.scan({ key: path, end: (path + "0") as Bytes })) {
+    if (kv.key === path) {
+      own = kv;
+      continue;
+    }
+    const below = kv.key.charCodeAt(path.length) === SLASH && afterFaulty(kv.key) === undefined;
+    evidence = below ? kv : directoryEvidence(source, path);
+    break;
+  }
   if (evidence !== undefined) return directoryNode(source, path, evidence);
-  const kv = source.store.get(path);
-  return kv === undefined ? undefined : fileNode(source, kv);
+  return own === undefined ? undefined : fileNode(source, own);
 }
 
 /** Why there is no node at `path`: the first directory above it that is a file or missing, or else the node itself. */
@@ -131,34 +146,43 @@ export function keysOfSubtree(source: NodeSource, path: Bytes): KeyValue[] {
 export function listChildren(source: NodeSource, path: Bytes, hidden: boolean): V2Node[] {
   const prefix = directoryKey(path);
   const end = prefixEnd(prefix);
-  const byName = new Map<string, V2Node>();
-  let ordered = true;
+  const files: V2Node[] = [];
+  const directories: V2Node[] = [];
+  const shown = (name: string) => name !== "" && name !== "." && name !== ".." && (hidden || name.charCodeAt(0) !== UNDERSCORE);
   for (let at: Bytes | undefined = successor(prefix); at !== undefined;) {
     let next: Bytes | undefined;
     for (const kv of source.store.scan({ key: at, end })) {
       const slash = kv.key.indexOf("/", prefix.length);
       const name = slash < 0 ? kv.key.slice(prefix.length) : kv.key.slice(prefix.length, slash);
-      if (slash >= 0) next = prefixEnd(kv.key.slice(0, slash + 1) as Bytes);
-      const shown = name !== "" && name !== "." && name !== ".." && (hidden || name.charCodeAt(0) !== UNDERSCORE);
-      if (!shown) {
-        if (slash >= 0) break;
-        continue;
-      }
       if (slash < 0) {
-        byName.set(name, fileNode(source, kv));
+        if (shown(name) && kv.key.length <= IN_TREE_BYTES_MAX) files.push(fileNode(source, kv));
         continue;
       }
-      const child = kv.key.slice(0, slash) as Bytes;
-      const evidence = kv.key.length === slash + 1 ? kv : directoryEvidence(source, child);
-      if (evidence !== undefined) {
-        // "/a-b" sorts before "/a/": a directory may turn up after a later name.
-        if (!byName.has(name)) ordered = false;
-        byName.set(name, directoryNode(source, child, evidence));
+      next = prefixEnd(kv.key.slice(0, slash + 1) as Bytes);
+      if (shown(name)) {
+        const child = kv.key.slice(0, slash) as Bytes;
+        const evidence = kv.key.length === slash + 1 ? kv : directoryEvidence(source, child);
+        if (evidence !== undefined) directories.push(directoryNode(source, child, evidence));
       }
       break;
     }
     at = next;
   }
-  if (ordered) return [...byName.values()];
-  return [...byName.entries()].sort((a, b) => (a[0] < b[0] ? -1 : 1)).map((entry) => entry[1]);
+  if (directories.length === 0) return files;
+  // "/a-b/" sorts before "/a/", so that directories need not come in the order of their names.
+  directories.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return merged(files, directories);
+}
+
+/** Two ascending lists as one; where both have a path, the directory is shown. */
+function merged(files: readonly V2Node[], directories: readonly V2Node[]): V2Node[] {
+  const all: V2Node[] = [];
+  let at = 0;
+  for (const directory of directories) {
+    for (let file = files[at]; file !== undefined && file.path < directory.path; file = files[++at]) all.push(file);
+    if (files[at]?.path === directory.path) at++;
+    all.push(directory);
+  }
+  for (; at < files.length; at++) all.push(files[at]!);
+  return all;
 }
