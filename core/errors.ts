@@ -85,6 +85,35 @@ export const errTimeout = make("unavailable", "timeout", "etcdserver: request ti
 export const errStopped = make("unavailable", "stopped", "etcdserver: server stopped");
 export const errMemberNotFound = make("notFound", "memberNotFound", "etcdserver: member not found");
 
+// ---- membership, maintenance and authentication
+export const errMemberBadUrls = make("invalidArgument", "memberBadUrls", "etcdserver: given member URLs are invalid");
+export const errPeerUrlExists = make("failedPrecondition", "peerUrlExists", "etcdserver: Peer URLs already exists");
+export const errMemberNotLearner = make("failedPrecondition", "memberNotLearner", "etcdserver: can only promote a learner member");
+/** The code is etcd's too: it forgets to map this one. */
+export const errNotEnoughStarted = make(
+  "unknown",
+  "notEnoughStarted",
+  "etcdserver: re-configuration failed due to not enough started members",
+);
+export const errBadLeaderTransferee = make("failedPrecondition", "badLeaderTransferee", "etcdserver: bad leader transferee");
+export const errAuthNotEnabled = make("failedPrecondition", "authNotEnabled", "etcdserver: authentication is not enabled");
+export const errRootUserNotExist = make("failedPrecondition", "rootUserNotExist", "etcdserver: root user does not exist");
+export const errUserEmpty = make("invalidArgument", "userEmpty", "etcdserver: user name is empty");
+export const errUserNotFound = make("failedPrecondition", "userNotFound", "etcdserver: user name not found");
+export const errRoleEmpty = make("invalidArgument", "roleEmpty", "etcdserver: role name is empty");
+export const errRoleNotFound = make("failedPrecondition", "roleNotFound", "etcdserver: role name not found");
+
+/** What this server, as it is set up, does not do; the message says what, and why. */
+export function errUnsupported(message: string): QuorateError {
+  return new QuorateError("failedPrecondition", "unsupported", message);
+}
+
+/** A request message over the limit of the transport, in the words of gRPC. */
+export function errMessageTooLarge(bytes: number, bytesMax: number): QuorateError {
+  const message = `grpc: received message larger than max (${bytes} vs. ${bytesMax})`;
+  return new QuorateError("resourceExhausted", "messageTooLarge", message, { bytes, bytesMax });
+}
+
 /** A storage fault: the file and the place are named, and the member stops serving (raft.md §3). */
 export function errDataLoss(file: string, offset: number, what: string): QuorateError {
   return new QuorateError("dataLoss", "damaged", `${what} in ${file} at byte ${offset}`, { file, offset });

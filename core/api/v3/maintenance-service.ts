@@ -1,0 +1,147 @@
+/**
+ * etcd's Maintenance service but for the snapshot, which is a stream. Source: etcd's rpc.proto and v3rpc/maintenance.go.
+ */
+import { type Bytes, ZERO, toUint8Array } from "../../bytes/bytes.ts";
+import { crc32 } from "../../bytes/crc32.ts";
+import { errBadField, errBadLeaderTransferee, errCompacted, errUnsupported } from "../../errors.ts";
+import type { Member } from "../../replica/member.ts";
+import type { Alarm, AlarmType, RangeRequest } from "../../store/command.ts";
+import type {
+  AlarmMemberMessage,
+  AlarmRequestMessage,
+  AlarmResponseMessage,
+  HashKvRequestMessage,
+  HashKvResponseMessage,
+  HashResponseMessage,
+  MoveLeaderRequestMessage,
+  StatusResponseMessage,
+} from "./cluster-messages.ts";
+import { ALARM_TYPE } from "./cluster-messages.ts";
+import { type HeaderOnly, KEY_VALUE } from "./messages.ts";
+import { jsonEncoder } from "./json-codec.ts";
+import { headerOf } from "./response-header.ts";
+
+const GET = 0;
+const ACTIVATE = 1;
+const DEACTIVATE = 2;
+/** By number; NONE stands for all. */
+const ALARMS: readonly (AlarmType | null)[] = [null, "nospace", "corrupt"];
+
+/** Keys hashed in one go before the host may do something else. */
+const HASH_PAGE_KEYS = 1_000;
+
+export class MaintenanceService {
+  readonly #member: Member;
+  readonly #version: string;
+  readonly #pause: () => Promise<void>;
+  readonly #encodeKv = jsonEncoder(KEY_VALUE);
+
+  /** @param version dotted, of etcd: what clients compare with @param pause lets the host's event loop take its turn */
+  constructor(member: Member, version: string, pause: () => Promise<void>) {
+    this.#member = member;
+    this.#version = version;
+    this.#pause = pause;
+  }
+
+  /** @throws QuorateError badField: etcd 3.4 crashes on these */
+  async alarm({ action, memberId, alarm }: AlarmRequestMessage): Promise<AlarmResponseMessage> {
+    if (action === GET) {
+      await this.#member.readBarrier();
+      const alarms = this.#member.store.alarms().map(alarmOf);
+      return { header: null, alarms: alarm === 0 ? alarms : alarms.filter((one) => one.alarm === alarm) };
+    }
+    if (action !== ACTIVATE && action !== DEACTIVATE) throw errBadField("action", `quorate: alarm action ${action} is not known`);
+    const type = ALARMS[alarm];
+    if (type === undefined || type === null) {
+      if (action === DEACTIVATE) return { header: null, alarms: [] };
+      throw errBadField("alarm", `quorate: alarm ${ALARM_TYPE.values[alarm] ?? alarm} cannot be raised`);
+    }
+    const { result } = await this.#member.propose({
+      kind: "alarm",
+      action: action === ACTIVATE ? "activate" : "deactivate",
+      alarm: { memberId, alarm: type },
+    });
+    return { header: null, alarms: result.alarms.map(alarmOf) };
+  }
+
+  status(): StatusResponseMessage {
+    const { store } = this.#member;
+    const status = this.#member.status();
+    const errors = status.leaderId === "0" ? ["etcdserver: no leader"] : [];
+    errors.push(...store.alarms().map(alarmText));
+    errors.push(...status.problems.filter((problem) => !problem.startsWith("alarm "))); // those are there in etcd's words
+    return {
+      header: headerOf(this.#member),
+      version: this.#version,
+      dbSize: Math.max(1, store.sizeBytes()), // an empty store too has a size in etcd, and monitoring expects the field
+      leader: status.leaderId,
+      raftIndex: status.raftIndex,
+      raftTerm: status.term,
+      raftAppliedIndex: status.appliedIndex,
+      errors,
+      dbSizeInUse: Math.max(1, store.sizeInUseBytes()),
+      isLearner: status.learner,
+    };
+  }
+
+  hash(): HashResponseMessage {
+    return { header: headerOf(this.#member), hash: this.#member.store.hash() };
+  }
+
+  /**
+   * A hash of the keys at one revision, equal on members that have it. Not the number that etcd computes from its own files.
+   * @throws QuorateError compacted, futureRevision
+   */
+  async hashKv({ revision }: HashKvRequestMessage): Promise<HashKvResponseMessage> {
+    const { store } = this.#member;
+    const at = revision <= 0 ? store.revision : revision;
+    if (at < store.compactedRevision) throw errCompacted();
+    const compactRevision = store.compactedRevision;
+    let hash = 0;
+    let key: Bytes = ZERO;
+    for (;;) {
+      const { kvs, more } = store.range({ ...WHOLE, key, revision: at });
+      for (const kv of kvs) hash = crc32(toUint8Array(this.#encodeKv(kv)), hash);
+      if (!more) return { header: headerOf(this.#member), hash, compactRevision };
+      key = (kvs[kvs.length - 1]!.key + "\0") as Bytes;
+      await this.#pause();
+    }
+  }
+
+  async defragment(): Promise<HeaderOnly> {
+    await this.#member.defragment();
+    return { header: null };
+  }
+
+  /** @throws QuorateError badLeaderTransferee, unsupported */
+  moveLeader({ targetId }: MoveLeaderRequestMessage): HeaderOnly {
+    const target = this.#member.members().find((one) => one.id === targetId);
+    if (target === undefined || target.learner) throw errBadLeaderTransferee();
+    if (this.#member.status().leaderId !== targetId) throw errUnsupported("quorate: leadership cannot be moved to another member");
+    return { header: null };
+  }
+}
+
+const WHOLE: RangeRequest = {
+  key: ZERO,
+  end: ZERO,
+  revision: 0,
+  limit: HASH_PAGE_KEYS,
+  sortTarget: "key",
+  sortOrder: "none",
+  keysOnly: false,
+  countOnly: false,
+  minModRevision: 0,
+  maxModRevision: 0,
+  minCreateRevision: 0,
+  maxCreateRevision: 0,
+};
+
+function alarmOf({ memberId, alarm }: Alarm): AlarmMemberMessage {
+  return { memberId, alarm: ALARMS.indexOf(alarm) };
+}
+
+/** As Go prints the message, the space at the end included. */
+function alarmText({ memberId, alarm }: Alarm): string {
+  return `${memberId === "0" ? "" : `memberID:${memberId} `}alarm:${alarm.toUpperCase()} `;
+}

@@ -1,0 +1,46 @@
+/**
+ * One request, one reply, as etcd's JSON gateway carries them: the body to a message, the message to the service, its answer or its
+ * error to the reply. What a service answers at once is replied at once, without a promise.
+ */
+import type { ApiReply, ApiRequest, Handler } from "../exchange.ts";
+import { type OnInternalError, v3Error } from "../error-table.ts";
+import { type JsonEncoder, jsonDecoder, jsonEncoder } from "./json-codec.ts";
+import { checkMessageSize } from "./message-size.ts";
+import type { MessageTable } from "./message-table.ts";
+
+/** @param bytesAtMost a bound on the size of the request in protobuf */
+export type Method<Request, Reply> = (request: Request, bytesAtMost: number) => Reply | Promise<Reply>;
+
+export interface UnaryOptions {
+  readonly maxRequestBytes: number;
+  readonly onInternalError: OnInternalError;
+}
+
+const HEADERS = Object.freeze({ "content-type": "application/json" });
+
+export function unary<Request, Reply>(
+  requestTable: MessageTable<Request>,
+  replyTable: MessageTable<Reply>,
+  method: Method<Request, Reply>,
+  { maxRequestBytes, onInternalError }: UnaryOptions,
+): Handler {
+  const decode = jsonDecoder(requestTable);
+  const encode = jsonEncoder(replyTable);
+  const fail = (error: unknown): ApiReply => v3Error(error, onInternalError);
+  return ({ body }: ApiRequest) => {
+    try {
+      const message = decode(body);
+      // JSON with base64 is never shorter than protobuf
+      checkMessageSize(requestTable, message, body.length, maxRequestBytes);
+      const answer = method(message, body.length);
+      if (answer instanceof Promise) return answer.then((reply) => replyOf(reply, encode), fail);
+      return replyOf(answer, encode);
+    } catch (error) {
+      return fail(error);
+    }
+  };
+}
+
+function replyOf<Reply>(answer: Reply, encode: JsonEncoder<Reply>): ApiReply {
+  return { status: 200, headers: HEADERS, body: encode(answer) };
+}
