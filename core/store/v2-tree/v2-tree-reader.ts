@@ -146,7 +146,7 @@ export class V2Tree implements V2TreeView {
     if (watches === undefined) return;
     const own = path === event.note.path;
     if (!own && isHiddenBelow(event.note.path, path)) return;
-    for (const watch of [...watches]) {
+    for (const watch of watches) {
       if (event.index < watch.next || !(watch.options.recursive || own || removed)) continue;
       if (watch.backlog.length > 0) this.#deliverBacklog(watch);
       this.#deliver(watch, event);
