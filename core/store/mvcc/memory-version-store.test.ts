@@ -1,0 +1,7 @@
+import { versionStoreContract } from "../../../test/contract/version-store-port.ts";
+import { NaiveVersionStore } from "../../../test/helpers/naive-version-store.ts";
+import { MemoryVersionStore } from "./memory-version-store.ts";
+
+versionStoreContract("MemoryVersionStore", () => new MemoryVersionStore());
+// The model that random tests compare with keeps the same contract.
+versionStoreContract("NaiveVersionStore", () => new NaiveVersionStore());
