@@ -11,7 +11,10 @@ export interface WatchOptions extends KeyRange {
   readonly noPut: boolean;
   readonly noDelete: boolean;
   readonly prevKv: boolean;
-  /** Called when `take` would return something after it had returned undefined; never from within `watch` or `take`. */
+  /**
+   * Called when `take` would return something after it had returned undefined, or before it was ever called; never from within `watch`
+   * or `take`. Not called for what lies in the past when the watch is opened: take once at the beginning.
+   */
   readonly onReady: () => void;
 }
 
@@ -26,9 +29,12 @@ export interface WatchEvent {
 export type WatchTake =
   | {
       readonly kind: "events";
-      /** Ascending; one or more whole revisions, never part of one. */
+      /**
+       * Ascending; whole revisions, never part of one. The array may be shared between watchers: an encoder may cache by its identity.
+       * Empty when a long history was read up to `revision` without finding any: take again, after giving way to others.
+       */
       readonly events: readonly WatchEvent[];
-      /** The revision of the last one taken. */
+      /** All events up to this revision have been taken: that of the last one, or further when history was read. */
       readonly revision: number;
     }
   /** History before `compactRevision` is gone; the watcher is closed. */
