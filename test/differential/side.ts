@@ -40,6 +40,9 @@ const V2_INDEX_FIELDS = new Set(["modifiedIndex", "createdIndex", "index"]);
 const GO_JSON_ERRORS =
   /^(json: |invalid character|illegal base64|unexpected E|unexpected end|unknown value|unknown field|Invalid |bad Timestamp|EOF|parsing)/;
 
+/** No run comes to this index. */
+const UNREACHED = 1e9;
+
 export class Side {
   readonly name: string;
   readonly #client: Client;
@@ -167,10 +170,10 @@ export class Side {
     return name.startsWith("x-") ? "<own>" : this.#names(value);
   }
 
-  /** 0 stays: it means "none" in both views. */
+  /** 0 stays: it means "none" in both views. So does what a request asked for as it stands: the first index, or one that nobody reaches. */
   #relative(value: number | string): string {
     const number = Number(value);
-    return number === 0 ? "0" : `${number < this.#start ? "" : "+"}${number - this.#start}`;
+    return number <= 1 || number > UNREACHED ? String(value) : `${number < this.#start ? "" : "+"}${number - this.#start}`;
   }
 
   /** In-order names, and the indexes that the text of "event index cleared" holds. */
