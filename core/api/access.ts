@@ -1,0 +1,85 @@
+/**
+ * Who may ask: the `Host` names that are answered, against DNS rebinding, and the origins that a browser may read replies from (CORS).
+ * Same rules and headers as etcd's `--host-whitelist` and `--cors`; both default to everybody.
+ */
+import { EMPTY } from "../bytes/bytes.ts";
+import type { ApiReply } from "./exchange.ts";
+import { textPage } from "./pages.ts";
+
+const HEADERS_ALLOWED = "accept, content-type, authorization";
+const METHODS_ALLOWED = "POST, GET, OPTIONS, PUT, DELETE";
+
+export interface AccessOptions {
+  /** Origins, or `*`. */
+  readonly corsOrigins: readonly string[];
+  /** Host names without a port, or `*`. */
+  readonly hosts: readonly string[];
+}
+
+export class Access {
+  /** True: every origin may, and the headers are the same for all. */
+  readonly openToAll: boolean;
+  readonly #origins: ReadonlySet<string>;
+  readonly #hosts: ReadonlySet<string> | null;
+
+  constructor(options: AccessOptions) {
+    this.#origins = new Set(options.corsOrigins);
+    this.openToAll = this.#origins.has("*");
+    this.#hosts = options.hosts.includes("*") || options.hosts.length === 0 ? null : new Set(options.hosts);
+  }
+
+  /** True when every host is answered, and none has to be looked at. */
+  get anyHost(): boolean {
+    return this.#hosts === null;
+  }
+
+  /**
+   * @param host the `Host` header as sent
+   * @returns the refusal, or undefined when the host is fine
+   */
+  refuseHost(host: string | undefined): ApiReply | undefined {
+    if (this.#hosts === null) return undefined;
+    const name = hostName(host ?? "");
+    if (this.#hosts.has(name)) return undefined;
+    return textPage(
+      421,
+      "The request arrived, but not for a host name that this server answers to.\n\n" +
+        "To be answered, use TLS, or add the name to the list of the server's names:\n" +
+        `  --host-whitelist ${JSON.stringify(name).replace(/[^\x20-\x7e]/g, "?")}\n\n` +
+        'This prevents "DNS rebinding" by web pages (CVE-2018-5702).\n',
+    );
+  }
+
+  /** CORS headers for an origin; undefined when it may not read the reply. */
+  corsFor(origin: string | undefined): Readonly<Record<string, string>> | undefined {
+    const allowed = this.openToAll ? "*" : origin !== undefined && this.#origins.has(origin) ? origin : undefined;
+    if (allowed === undefined) return undefined;
+    return {
+      "access-control-allow-headers": HEADERS_ALLOWED,
+      "access-control-allow-methods": METHODS_ALLOWED,
+      "access-control-allow-origin": allowed,
+    };
+  }
+
+  /** The headers of a reply with those of CORS as this policy wants them, whatever the handler set. */
+  headersFor(reply: ApiReply, origin: string | undefined): Record<string, string> {
+    const headers: Record<string, string> = {};
+    for (const [name, value] of Object.entries(reply.headers)) {
+      if (!name.startsWith("access-control-allow-")) headers[name] = value;
+    }
+    return Object.assign(headers, this.corsFor(origin));
+  }
+
+  /** What OPTIONS is answered with, whatever the path. */
+  preflight(): ApiReply {
+    return { status: 200, headers: {}, body: EMPTY };
+  }
+}
+
+/** The name in a `Host` header, without its port; IPv6 without its brackets. */
+function hostName(host: string): string {
+  const bracketed = /^\[([^\]]*)\]/.exec(host);
+  if (bracketed) return bracketed[1]!;
+  const colon = host.indexOf(":");
+  return colon < 0 ? host : host.slice(0, colon);
+}

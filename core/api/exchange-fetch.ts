@@ -1,0 +1,132 @@
+/**
+ * Carries the exchanges of the routes over the Fetch API: `Request` in, `Response` out. Used as it is by runtimes that speak Fetch,
+ * and by the Node runtime for everything that is not on its direct path.
+ *
+ * A body is read up to a limit and then refused. A streaming reply is pulled by its reader: when the reader is slow, `write` says so.
+ */
+import { type Bytes, EMPTY, fromUint8Array, toUint8Array } from "../bytes/bytes.ts";
+import type { Access } from "./access.ts";
+import type { ApiReply, ApiRequest, ReplySink } from "./exchange.ts";
+import { bodyTooLargeReply, internalErrorReply } from "./pages.ts";
+import type { TableRoute } from "./route-table.ts";
+
+export interface FetchBinding {
+  readonly access: Access;
+  /** The longest body taken, in bytes. */
+  readonly bodyBytesMax: number;
+  /** Told what a handler threw; the client gets a reply with status 500. */
+  readonly onError: (error: unknown, request: { readonly method: string; readonly path: string }) => void;
+}
+
+/** Chunks a slow reader may leave waiting before `write` says so. */
+const CHUNKS_WAITING = 16;
+
+/** Path and query of a URL as they were sent, still encoded. */
+export function pathAndQuery(url: string): { path: string; query: string } {
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  if (start < 0) return { path: "/", query: "" };
+  const hash = url.indexOf("#", start);
+  const whole = hash < 0 ? url.slice(start) : url.slice(start, hash);
+  const mark = whole.indexOf("?");
+  return mark < 0 ? { path: whole, query: "" } : { path: whole.slice(0, mark), query: whole.slice(mark + 1) };
+}
+
+/** Answers one request by its route. Never rejects. */
+export async function answerFetch(route: TableRoute, request: Request, binding: FetchBinding): Promise<Response> {
+  const { path, query } = pathAndQuery(request.url);
+  const { method, headers } = request;
+  const header = (name: string): string | undefined => headers.get(name) ?? undefined;
+  let reply: ApiReply;
+  try {
+    reply = await answer(route, request, { method, path, query, header, body: EMPTY }, binding);
+  } catch (error) {
+    binding.onError(error, { method, path });
+    reply = internalErrorReply(path);
+  }
+  route.replies.set(reply.status, (route.replies.get(reply.status) ?? 0) + 1);
+  return toResponse(reply, request, binding);
+}
+
+async function answer(route: TableRoute, sent: Request, request: ApiRequest, binding: FetchBinding): Promise<ApiReply> {
+  if (route.stream) return await route.handle({ ...request, chunks: chunksOf(sent) });
+  const body = await readBody(sent, binding.bodyBytesMax);
+  return body === undefined ? bodyTooLargeReply(request.path) : await route.handle({ ...request, body });
+}
+
+async function* chunksOf(request: Request): AsyncIterable<Uint8Array> {
+  if (request.body !== null) yield* readChunks(request.body);
+}
+
+async function* readChunks(stream: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array> {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    reader.releaseLock();
+  }
+}
+
+/** @returns undefined when the body is longer than allowed */
+async function readBody(request: Request, bytesMax: number): Promise<Bytes | undefined> {
+  if (request.body === null) return EMPTY;
+  if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return undefined;
+  let body = "";
+  for await (const chunk of readChunks(request.body)) {
+    if (body.length + chunk.length > bytesMax) return undefined;
+    body += fromUint8Array(chunk);
+  }
+  return body as Bytes;
+}
+
+/** The reply as a `Response`, with CORS headers as the policy wants them. */
+export function toResponse(reply: ApiReply, request: Request, binding: FetchBinding): Response {
+  const { status, body } = reply;
+  const headers = binding.access.headersFor(reply, request.headers.get("origin") ?? undefined);
+  if (typeof body === "string") {
+    const bare = request.method === "HEAD" || status === 204 || status === 304;
+    return new Response(bare ? null : toUint8Array(body), { status, headers });
+  }
+  return new Response(streamOf(body), { status, headers });
+}
+
+function streamOf(write: (sink: ReplySink) => void): ReadableStream<Uint8Array> {
+  let resume: (() => void) | undefined;
+  let closed: (() => void) | undefined;
+  let open = true;
+  const close = (): void => {
+    if (!open) return;
+    open = false;
+    closed?.();
+  };
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        write({
+          write(chunk) {
+            if (!open) return false;
+            controller.enqueue(toUint8Array(chunk));
+            return (controller.desiredSize ?? 0) > 0;
+          },
+          onDrain: (then) => void (resume = then),
+          onClose: (then) => void (closed = then),
+          end() {
+            if (!open) return;
+            controller.close();
+            close();
+          },
+        });
+      },
+      pull() {
+        const then = resume;
+        resume = undefined;
+        then?.();
+      },
+      cancel: close,
+    },
+    { highWaterMark: CHUNKS_WAITING },
+  );
+}

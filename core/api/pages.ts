@@ -1,0 +1,64 @@
+/**
+ * Replies that belong to no view: pages for unknown paths and methods, and what goes wrong before or outside a handler.
+ * Texts and headers are those that etcd 3.4 answers with, which are those of Go's `net/http` and of its JSON gateway.
+ */
+import { type Bytes, EMPTY, ascii } from "../bytes/bytes.ts";
+import type { ApiReply } from "./exchange.ts";
+
+const PLAIN = Object.freeze({ "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" });
+const JSON_TYPE = Object.freeze({ "content-type": "application/json" });
+
+export function textPage(status: number, text: string, headers: Readonly<Record<string, string>> = {}): ApiReply {
+  return { status, headers: { ...PLAIN, ...headers }, body: ascii(text) };
+}
+
+export function notFoundPage(): ApiReply {
+  return { status: 404, headers: PLAIN, body: ascii("404 page not found\n") };
+}
+
+/** @param allow left out where etcd sends no `allow` header, as on the paths of the JSON gateway */
+export function methodNotAllowedPage(allow?: string): ApiReply {
+  return textPage(405, "Method Not Allowed\n", allow === undefined ? {} : { allow });
+}
+
+/** What HEAD gets: the same head, no body. */
+export function withoutBody(reply: ApiReply): ApiReply {
+  return { ...reply, body: EMPTY };
+}
+
+const isGateway = (path: string): boolean => path.startsWith("/v3/") || path.startsWith("/v3beta/");
+
+/** A path that no route has. */
+export function unknownPathPage(path: string, knownUnderOtherMethod: boolean): ApiReply {
+  if (knownUnderOtherMethod) return methodNotAllowedPage();
+  return isGateway(path) ? textPage(404, "Not Found\n") : notFoundPage();
+}
+
+const encodeJson = (value: object): Bytes => JSON.stringify(value) as Bytes;
+
+/** A fault in the form of the view that the path belongs to. The texts are ASCII. */
+function faultReply(path: string, status: number, code: number, message: string): ApiReply {
+  if (isGateway(path)) return { status, headers: JSON_TYPE, body: encodeJson({ error: message, message, code }) };
+  if (path.startsWith("/v2/")) {
+    return { status, headers: JSON_TYPE, body: encodeJson({ errorCode: 300, message: "Raft Internal Error", cause: message, index: 0 }) };
+  }
+  return textPage(status, message + "\n");
+}
+
+/** A handler threw what it should not have: a bug. The details are in the log, not in the reply. */
+export function internalErrorReply(path: string): ApiReply {
+  return faultReply(path, 500, 13, "internal error: the server's log has the details");
+}
+
+export function bodyTooLargeReply(path: string): ApiReply {
+  return faultReply(path, 413, 3, "etcdserver: request is too large");
+}
+
+export function slowBodyReply(path: string): ApiReply {
+  return faultReply(path, 408, 4, "the request body did not arrive in time");
+}
+
+/** The member is ending: another one, or a later try, may do. */
+export function stoppingReply(path: string): ApiReply {
+  return faultReply(path, 503, 14, "etcdserver: server stopped");
+}

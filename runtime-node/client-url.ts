@@ -1,0 +1,26 @@
+/** Addresses as settings write them, and as clients are told them. */
+import { networkInterfaces } from "node:os";
+
+export interface ClientUrl {
+  /** As Node listens on it: a name or an address, IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** @param url checked already: `http://host:port` */
+export function parseClientUrl(url: string): ClientUrl {
+  const { hostname, port } = new URL(url);
+  return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: port === "" ? 80 : Number(port) };
+}
+
+export function formatUrl({ host, port }: ClientUrl): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** What clients elsewhere can connect to: an address that means "all of this machine's" is replaced by one of them. */
+export function advertised(url: ClientUrl): string {
+  if (url.host !== "0.0.0.0" && url.host !== "::") return formatUrl(url);
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const outward = addresses.find(({ family, internal }) => !internal && family === "IPv4");
+  return formatUrl({ ...url, host: outward?.address ?? "127.0.0.1" });
+}

@@ -1,0 +1,91 @@
+/**
+ * From flags and environment to settings: flags win over variables, variables over defaults. Whatever cannot be taken is named with its
+ * value and with what is wanted; nothing is ignored.
+ */
+import type { AutoCompactionPolicy } from "../core/replica/auto-compaction.ts";
+import { type SettingName, SETTING_NAMES, type Settings, metaOf, settingsSchema, variableOf } from "./settings.ts";
+
+/** A setting that cannot be taken; the message is for the person who set it. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/** Variables with our prefix that are no settings: of the benchmark, of the tests, of the client commands. */
+const OTHER_VARIABLES = /^QUORATE_(BENCH|TEST)_/;
+
+/**
+ * @param flags values as they were given, by name without dashes
+ * @throws ConfigError for the first value that cannot be taken
+ */
+export function readSettings(
+  flags: Readonly<Record<string, unknown>>,
+  environment: Readonly<Record<string, string | undefined>>,
+): Settings {
+  const given: Record<string, unknown> = {};
+  const source = new Map<string, string>();
+  for (const name of SETTING_NAMES) {
+    const variable = variableOf(name);
+    if (flags[name] !== undefined) {
+      given[name] = flags[name];
+      source.set(name, `--${name}`);
+    } else if (environment[variable] !== undefined && environment[variable] !== "") {
+      given[name] = environment[variable];
+      source.set(name, variable);
+    }
+  }
+  const parsed = settingsSchema.safeParse(given);
+  if (!parsed.success) {
+    const name = parsed.error.issues[0]?.path[0] as SettingName;
+    throw new ConfigError(refusal(source.get(name) ?? `--${name}`, given[name], wantsOf(name, given[name])));
+  }
+  // Checked together with its mode, which the schema of one value cannot do.
+  compactionPolicy(parsed.data, source.get("auto-compaction-retention"));
+  return parsed.data;
+}
+
+function refusal(source: string, value: unknown, wants: string): string {
+  return `${source} is ${JSON.stringify(value)}; wanted: ${wants}`;
+}
+
+function wantsOf(name: SettingName, value: unknown): string {
+  const { wants } = metaOf(name);
+  return typeof value === "string" && /(^|,)\s*https:/.test(value) ? `${wants} (TLS is not there yet)` : wants;
+}
+
+/** Names of variables that look like settings and are none: likely slips. */
+export function strangeVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
+  const known = new Set(SETTING_NAMES.map(variableOf));
+  return Object.keys(environment).filter((name) => name.startsWith("QUORATE_") && !known.has(name) && !OTHER_VARIABLES.test(name));
+}
+
+/** Space that keys and values may take. */
+export function quotaBytes(settings: Settings): number {
+  const given = settings["quota-backend-bytes"];
+  if (given === 0) return 2 * 1024 * 1024 * 1024;
+  return given < 0 ? Number.MAX_SAFE_INTEGER : given;
+}
+
+/** @throws ConfigError when mode and amount do not go together */
+export function compactionPolicy(settings: Settings, source = "--auto-compaction-retention"): AutoCompactionPolicy {
+  const amount = settings["auto-compaction-retention"];
+  const fail = (): never => {
+    throw new ConfigError(refusal(source, amount, metaOf("auto-compaction-retention").wants));
+  };
+  if (settings["auto-compaction-mode"] === "revision") {
+    if (!/^[0-9]{1,15}$/.test(amount)) return fail();
+    return Number(amount) === 0 ? { mode: "off" } : { mode: "revision", retentionRevisions: Number(amount) };
+  }
+  const retentionMs = /^[0-9]{1,9}$/.test(amount) ? Number(amount) * 3_600_000 : parseDuration(amount);
+  if (retentionMs === undefined) return fail();
+  return retentionMs === 0 ? { mode: "off" } : { mode: "periodic", retentionMs };
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** A duration as Go writes it: `1h30m`, `1.5h`, `300ms`. @returns milliseconds; undefined when it is none */
+export function parseDuration(written: string): number | undefined {
+  if (!/^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$/.test(written)) return undefined;
+  let millis = 0;
+  for (const [, amount, unit] of written.matchAll(/([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h)/g)) millis += Number(amount) * UNIT_MS[unit!]!;
+  return millis;
+}

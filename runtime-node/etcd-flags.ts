@@ -1,0 +1,43 @@
+/**
+ * Flags of etcd that the server knows and does not take: those whose feature is still to come, and those that have no meaning here.
+ * Both are refused with the reason, so that nobody believes in a setting that does nothing.
+ * Source of the names: https://etcd.io/docs/v3.4/op-guide/configuration/
+ */
+const TLS = "TLS is not there yet: put a proxy that ends TLS before the server";
+const CLUSTER = "clusters are not there yet: the server runs as one member";
+const AUTH = "users and tokens are not there yet";
+const DISCOVERY = "discovery of a cluster is not there yet: the server runs as one member";
+const STORAGE = "the storage is another one than etcd's and has no such setting";
+const LOGGING = "logs are JSON on the standard error stream: see --log-level and --log-format";
+const PROFILING = "start the server with Node's own --cpu-prof or --inspect instead";
+
+const GROUPS: readonly (readonly [reason: string, names: string])[] = [
+  [TLS, "cert-file key-file client-cert-auth trusted-ca-file auto-tls client-crl-file cipher-suites self-signed-cert-validity"],
+  [TLS, "peer-cert-file peer-key-file peer-client-cert-auth peer-trusted-ca-file peer-auto-tls peer-crl-file peer-cert-allowed-cn"],
+  [TLS, "ca-file peer-ca-file client-cert-file client-key-file peer-client-cert-file peer-client-key-file"],
+  [CLUSTER, "listen-peer-urls initial-advertise-peer-urls initial-cluster initial-cluster-state initial-cluster-token"],
+  [CLUSTER, "heartbeat-interval election-timeout pre-vote strict-reconfig-check force-new-cluster proxy proxy-failure-wait"],
+  [CLUSTER, "initial-election-tick-advance max-snapshots max-wals experimental-initial-corrupt-check experimental-corrupt-check-time"],
+  [DISCOVERY, "discovery discovery-srv discovery-srv-name discovery-fallback discovery-proxy"],
+  [AUTH, "auth-token bcrypt-cost auth-token-ttl"],
+  [
+    STORAGE,
+    "wal-dir backend-batch-limit backend-batch-interval backend-bbolt-freelist-type unsafe-no-fsync experimental-backend-bbolt-freelist-type",
+  ],
+  [STORAGE, "experimental-compaction-batch-limit experimental-enable-v2v3"],
+  [LOGGING, "logger log-output log-outputs debug log-package-levels"],
+  [PROFILING, "enable-pprof"],
+  ["a file of settings is not there yet: use flags or QUORATE_* variables", "config-file"],
+  ["gRPC is not there yet: clients speak the JSON gateway", "grpc-keepalive-min-time grpc-keepalive-interval grpc-keepalive-timeout"],
+  ["the JSON gateway is always on", "enable-grpc-gateway"],
+  ["the metrics are always complete", "metrics"],
+];
+
+const REASONS: ReadonlyMap<string, string> = new Map(
+  GROUPS.flatMap(([reason, names]) => names.split(" ").map((name) => [name, reason] as const)),
+);
+
+/** Why a flag of etcd is not taken; undefined when it is none of them. @param name without dashes */
+export function whyNotTaken(name: string): string | undefined {
+  return REASONS.get(name);
+}

@@ -1,0 +1,236 @@
+/**
+ * The HTTP/1.1 listener of Node: requests of the routes go to their handlers directly, everything else to the Fetch app. Timeouts and
+ * bounds keep a slow, silent or broken client from costing more than a connection and a bounded buffer (limits.ts).
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Access } from "../core/api/access.ts";
+import type { ApiReply, ReplySink } from "../core/api/exchange.ts";
+import { stoppingReply } from "../core/api/pages.ts";
+import type { RouteTable } from "../core/api/route-table.ts";
+import { HttpExchange, ResponseSink, headerOf } from "./http-exchange.ts";
+import {
+  BODY_TIMEOUT_MS,
+  HEADERS_TIMEOUT_MS,
+  HEADER_BYTES_MAX,
+  HEADER_LINES_MAX,
+  IDLE_TIMEOUT_MS,
+  PIPELINED_MAX,
+  SHUTDOWN_GRACE_MS,
+  TCP_KEEPALIVE_MS,
+  TIMEOUT_CHECK_MS,
+} from "./limits.ts";
+
+export interface HttpListenerOptions {
+  readonly table: RouteTable;
+  readonly access: Access;
+  readonly bodyBytesMax: number;
+  readonly connectionsMax: number;
+  /** Answers what no route of the table has. */
+  readonly fallback: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Told what a handler threw. */
+  readonly onError: (error: unknown, request: { readonly method: string; readonly path: string }) => void;
+}
+
+/** What an exchange asks of its listener. */
+export interface DirectPath {
+  readonly bodyBytesMax: number;
+  readonly onError: HttpListenerOptions["onError"];
+  /** Names and values in turn, with CORS, without the length. A fresh array. */
+  headOf(reply: ApiReply, request: IncomingMessage, response: ServerResponse): string[];
+  stream(sink: ResponseSink, body: (sink: ReplySink) => void): void;
+  waitForBody(exchange: HttpExchange): void;
+  bodyDone(exchange: HttpExchange): void;
+}
+
+/** Numbers for the metrics. */
+export interface ListenerCounts {
+  /** Refused because there were too many. */
+  connectionsDropped: number;
+  /** Requests that were no HTTP, or over a limit or a time. */
+  clientErrors: number;
+  openStreams: number;
+}
+
+export class HttpListener implements DirectPath {
+  readonly bodyBytesMax: number;
+  readonly onError: HttpListenerOptions["onError"];
+  readonly counts: ListenerCounts = { connectionsDropped: 0, clientErrors: 0, openStreams: 0 };
+  readonly #options: HttpListenerOptions;
+  readonly #server: Server;
+  readonly #streams = new Set<ResponseSink>();
+  /** Flat heads of replies whose headers are frozen, that is, shared by many replies. */
+  readonly #heads = new WeakMap<object, readonly string[]>();
+  readonly #queued = new WeakMap<Socket, number>();
+  /** Bodies that are not whole yet; looked through now and then, which costs less than a timer each. */
+  readonly #bodies = new Set<HttpExchange>();
+  /** Counts the looks. */
+  #looks = 0;
+  readonly #looking: NodeJS.Timeout;
+  #closing = false;
+
+  constructor(options: HttpListenerOptions) {
+    this.#options = options;
+    this.bodyBytesMax = options.bodyBytesMax;
+    this.onError = options.onError;
+    const server = createServer(
+      {
+        maxHeaderSize: HEADER_BYTES_MAX,
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        requestTimeout: 0, // the body of a stream has no end; other bodies have BODY_TIMEOUT_MS
+        keepAliveTimeout: IDLE_TIMEOUT_MS,
+        connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+        keepAlive: true,
+        keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+        noDelay: true,
+      },
+      (request, response) => this.#handle(request, response),
+    );
+    server.maxConnections = options.connectionsMax;
+    // A client that closes its sending side after a request gets its reply all the same.
+    (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+    server.on("drop", () => void this.counts.connectionsDropped++);
+    server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => this.#clientError(error, socket));
+    this.#server = server;
+    this.#looking = setInterval(() => this.#lookForSlowBodies(), TIMEOUT_CHECK_MS).unref();
+  }
+
+  /** @throws the host's error: EADDRINUSE, EACCES … */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ host, port, backlog: 1024 }, () => {
+        this.#server.off("error", reject);
+        const address = this.#server.address();
+        resolve(typeof address === "object" && address !== null ? address.port : port);
+      });
+    });
+  }
+
+  connections(): Promise<number> {
+    return new Promise((resolve) => this.#server.getConnections((error, count) => resolve(error ? 0 : count)));
+  }
+
+  /** Takes no more; ends streams; lets replies under way finish for a while. Resolves when all connections are closed. */
+  close(): Promise<void> {
+    this.#closing = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const stream of [...this.#streams]) stream.end();
+    this.#server.closeIdleConnections();
+    const sweep = setInterval(() => this.#server.closeIdleConnections(), 50);
+    const cut = setTimeout(() => this.#server.closeAllConnections(), SHUTDOWN_GRACE_MS);
+    return closed.finally(() => {
+      clearInterval(this.#looking);
+      clearInterval(sweep);
+      clearTimeout(cut);
+    });
+  }
+
+  #handle(request: IncomingMessage, response: ServerResponse): void {
+    const { access, table, fallback } = this.#options;
+    if (request.rawHeaders.length > 2 * HEADER_LINES_MAX) return this.#refuseFlood(response);
+    if (response.socket === null && !this.#countQueued(request.socket, response)) return;
+    const url = request.url!;
+    const mark = url.indexOf("?");
+    const path = mark < 0 ? url : url.slice(0, mark);
+    if (this.#closing) return this.#answer(request, response, stoppingReply(path));
+    if (!access.anyHost) {
+      const refusal = access.refuseHost(headerOf(request, "host"));
+      if (refusal !== undefined) return this.#answer(request, response, refusal);
+    }
+    const route = table.find(request.method!, path);
+    if (route === undefined) return fallback(request, response);
+    new HttpExchange(request, response, route, this, { path, query: mark < 0 ? "" : url.slice(mark + 1) }).run();
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse, reply: ApiReply): void {
+    const body = reply.body as string;
+    response.writeHead(reply.status, [...this.headOf(reply, request, response), "content-length", String(body.length)]);
+    response.end(request.method === "HEAD" ? undefined : body, "latin1");
+  }
+
+  headOf(reply: ApiReply, request: IncomingMessage, response: ServerResponse): string[] {
+    const { access } = this.#options;
+    // HTTP/1.1 keeps connections open without saying so; ending is what has to be said.
+    if (this.#closing) response.shouldKeepAlive = false;
+    else if (response.shouldKeepAlive && request.httpVersionMinor === 1) response.removeHeader("connection");
+    if (!access.openToAll) return flat(access.headersFor(reply, headerOf(request, "origin")));
+    let head = this.#heads.get(reply.headers);
+    if (head === undefined) {
+      head = flat(access.headersFor(reply, undefined));
+      if (!Object.isFrozen(reply.headers)) return head as string[];
+      this.#heads.set(reply.headers, head);
+    }
+    return head.slice();
+  }
+
+  stream(sink: ResponseSink, body: (sink: ReplySink) => void): void {
+    this.#streams.add(sink);
+    this.counts.openStreams++;
+    sink.onEnded = () => {
+      if (this.#streams.delete(sink)) this.counts.openStreams--;
+    };
+    body(sink);
+  }
+
+  waitForBody(exchange: HttpExchange): void {
+    exchange.waitingSince = this.#looks;
+    this.#bodies.add(exchange);
+  }
+
+  bodyDone(exchange: HttpExchange): void {
+    this.#bodies.delete(exchange);
+  }
+
+  #lookForSlowBodies(): void {
+    this.#looks++;
+    const looksMax = BODY_TIMEOUT_MS / TIMEOUT_CHECK_MS;
+    for (const exchange of this.#bodies) {
+      if (exchange.isGone()) this.#bodies.delete(exchange);
+      else if (this.#looks - exchange.waitingSince > looksMax) exchange.bodyOverdue();
+      else return; // in the order of their arrival
+    }
+  }
+
+  /** A request that came before the replies to earlier ones on its connection. @returns false when there are too many */
+  #countQueued(socket: Socket, response: ServerResponse): boolean {
+    const waiting = (this.#queued.get(socket) ?? 0) + 1;
+    if (waiting > PIPELINED_MAX) {
+      this.counts.clientErrors++;
+      socket.destroy();
+      return false;
+    }
+    socket.setMaxListeners(3 * PIPELINED_MAX);
+    this.#queued.set(socket, waiting);
+    response.once("finish", () => void this.#queued.set(socket, this.#queued.get(socket)! - 1));
+    return true;
+  }
+
+  #refuseFlood(response: ServerResponse): void {
+    this.counts.clientErrors++;
+    response.writeHead(431, { "content-type": "text/plain; charset=utf-8", connection: "close" });
+    response.end("431 Request Header Fields Too Large\n");
+  }
+
+  #clientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    this.counts.clientErrors++;
+    if (error.code === "ECONNRESET" || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const status =
+      error.code === "HPE_HEADER_OVERFLOW"
+        ? "431 Request Header Fields Too Large"
+        : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+          ? "408 Request Timeout"
+          : "400 Bad Request";
+    socket.end(`HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${status}`);
+    socket.once("finish", () => socket.destroySoon());
+  }
+}
+
+function flat(headers: Readonly<Record<string, string>>): string[] {
+  const out: string[] = [];
+  for (const name in headers) out.push(name, headers[name]!);
+  return out;
+}

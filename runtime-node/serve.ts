@@ -1,0 +1,104 @@
+/** The command `serve`: a server that owns its process. It prints where it listens, ends by signals, and says why when it cannot go on. */
+import { isQuorateError } from "../core/errors.ts";
+import { strangeVariables } from "./config.ts";
+import { type Logger, createLogger } from "./logger.ts";
+import { type RunningServer, startServer } from "./server.ts";
+import type { Settings } from "./settings.ts";
+
+/** How long a second look at the end is worth: after it the process ends whatever is left. */
+const END_MS = 15_000;
+
+/** Runs until a signal or a failure ends the process. */
+export async function serve(settings: Settings): Promise<void> {
+  const format = settings["log-format"];
+  const logger = createLogger(settings["log-level"], format === "plain" || (format === "auto" && process.stderr.isTTY));
+  exitOnBugs(logger);
+  for (const name of strangeVariables(process.env)) logger.warn(`${name} is no setting and is not used`);
+  let server: RunningServer;
+  try {
+    server = await startServer(settings, logger);
+  } catch (error) {
+    logger.fatal({ error: plain(error) }, explain(error));
+    process.exit(1);
+  }
+  void server.failed.then((error) => {
+    logger.fatal({ error: plain(error) }, `the member cannot go on: ${error.message}`);
+    process.exit(1);
+  });
+  endOnSignals(server, logger);
+  console.log(greeting(server));
+  logger.info({ urls: server.urls, dataDirectory: server.dataDirectory, pid: process.pid, node: process.versions.node }, "ready to serve");
+}
+
+function greeting({ urls, dataDirectory }: RunningServer): string {
+  const url = urls[0]!.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+  return [
+    `Listening on ${urls.join(", ")}`,
+    `Data in ${dataDirectory}`,
+    `Try: curl ${url}/v2/keys/greeting -XPUT -d value=hello`,
+    `     curl ${url}/v3/kv/range -d '{"key":"L2dyZWV0aW5n"}'`,
+  ].join("\n");
+}
+
+/** The first signal ends the server with care, the second at once. */
+function endOnSignals(server: RunningServer, logger: Logger): void {
+  let ending = false;
+  for (const [signal, number] of [
+    ["SIGTERM", 15],
+    ["SIGINT", 2],
+  ] as const) {
+    process.on(signal, () => {
+      if (ending) process.exit(128 + number);
+      ending = true;
+      logger.info({ signal }, "ending: finishing what was acknowledged");
+      setTimeout(() => {
+        logger.error("the end took too long");
+        process.exit(1);
+      }, END_MS).unref();
+      server.close().then(
+        () => {
+          logger.info("ended");
+          process.exit(0);
+        },
+        (error: unknown) => {
+          logger.fatal({ error: plain(error) }, `the end failed: ${explain(error)}`);
+          process.exit(1);
+        },
+      );
+    });
+  }
+}
+
+/** A bug that nothing caught: the state of the process is unknown, and the log on disk is what counts. */
+function exitOnBugs(logger: Logger): void {
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, (error: unknown) => {
+      logger.fatal({ error: plain(error) }, `a bug ended the process (${event})`);
+      process.exit(1);
+    });
+  }
+}
+
+function plain(error: unknown): Record<string, unknown> {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const details = isQuorateError(error) ? { reason: error.reason, ...error.details } : {};
+  return { name: error.name, message: error.message, ...details, stack: error.stack };
+}
+
+/** One sentence for a person: what to do about it, where that is known. */
+function explain(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const address =
+    error instanceof Error && "address" in error && "port" in error ? `${String(error.address)}:${String(error.port)}` : "the address";
+  switch (code) {
+    case "EADDRINUSE":
+      return `${address} is in use by another program: end it, or choose another address with --listen-client-urls`;
+    case "EADDRNOTAVAIL":
+      return `${address} is not an address of this machine: see --listen-client-urls`;
+    case "EACCES":
+      return `not allowed: ${text}`;
+    default:
+      return `the server could not start: ${text}`;
+  }
+}

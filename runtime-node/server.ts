@@ -1,0 +1,158 @@
+/**
+ * Wires one member: storage, consensus, replica, routes, listeners, and its end. For the command `serve`, and for programs that
+ * run a server inside their own process: it touches neither the process's signals nor its exit code.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { resolve } from "node:path";
+import { FileLogStorage } from "../adapters/file-storage/file-log-storage.ts";
+import { type App, ETCD_VERSION, createApp, createMetricsApp } from "../core/api/create-app.ts";
+import type { Route } from "../core/api/exchange.ts";
+import type { Metrics } from "../core/api/metrics-port.ts";
+import { v2Routes } from "../core/api/v2/routes.ts";
+import { v3Routes } from "../core/api/v3/routes.ts";
+import { Replica } from "../core/replica/replica.ts";
+import { Solo } from "../core/replica/solo.ts";
+import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
+import { compactionPolicy, quotaBytes } from "./config.ts";
+import { HttpListener } from "./http-listener.ts";
+import { bodyBytesMaxFor } from "./limits.ts";
+import type { Logger } from "./logger.ts";
+import type { Settings } from "./settings.ts";
+import { clock, newIdentity, pause, randomBytes } from "./timing.ts";
+
+/** How often the replica looks at its duties. */
+const TICK_MS = 100;
+/** The shortest lease, in seconds: one and a half times etcd's default election timeout of 1 s, rounded up, as etcd has it. */
+const MIN_LEASE_TTL_SECONDS = 2;
+/** What the member list names as this member's address for others, as etcd does by default; nobody listens there while there are none. */
+const PEER_URLS = ["http://localhost:2380"];
+
+export interface RunningServer {
+  /** Where it listens, with the ports that were chosen where 0 was asked for. */
+  readonly urls: readonly string[];
+  readonly dataDirectory: string;
+  /** Resolves with what ended the member, if something does. */
+  readonly failed: Promise<Error>;
+  /** Finishes what was acknowledged, ends streams, lets go of the storage. */
+  close(): Promise<void>;
+}
+
+/**
+ * @throws QuorateError `damaged`, `locked` and others of the storage, or the host's error when an address cannot be listened on;
+ *   nothing is left running then
+ */
+export async function startServer(settings: Settings, logger: Logger): Promise<RunningServer> {
+  const directory = resolve(settings["data-dir"]);
+  const storage = new FileLogStorage({ directory });
+  /** Filled in when the ports are known. */
+  const clientUrls: string[] = [];
+  let onFailed: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((tell) => (onFailed = tell));
+  const consensus = new Solo({ storage, newIdentity, onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)) });
+  const replica = new Replica({
+    consensus,
+    clock,
+    randomBytes,
+    pause,
+    name: settings.name,
+    peerUrls: PEER_URLS,
+    clientUrls,
+    snapshotEntries: settings["snapshot-count"],
+    quotaBytes: quotaBytes(settings),
+    autoCompaction: compactionPolicy(settings),
+    onFailed: (error) => onFailed(error),
+    onNotice: (level, message, details) => logger[level](details ?? {}, message),
+    diskBytes: () => storage.sizeBytes(),
+  });
+  await replica.start();
+  const ticking = setInterval(() => replica.tick(), TICK_MS);
+  const listeners: HttpListener[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(listeners.map((listener) => listener.close()));
+    clearInterval(ticking);
+    await replica.stop();
+  };
+  try {
+    const shared = {
+      member: replica,
+      metrics: pendingMetrics(),
+      access: { corsOrigins: settings.cors, hosts: settings["host-whitelist"] },
+      bodyBytesMax: bodyBytesMaxFor(settings["max-request-bytes"]),
+      onError: (error: unknown, request: { readonly method: string; readonly path: string }) =>
+        logger.error({ method: request.method, path: request.path, error }, "a request handler failed"),
+    };
+    const app = createApp({ ...shared, routes: viewRoutes(settings, replica, logger) });
+    const listen = (urls: readonly string[], served: App) => listenOn({ urls, served, settings, shared, listeners });
+    const bound = await listen(settings["listen-client-urls"], app);
+    clientUrls.push(...(settings["advertise-client-urls"] ?? bound.map(advertised)));
+    if (settings["listen-metrics-urls"] !== undefined) await listen(settings["listen-metrics-urls"], createMetricsApp(shared));
+    return { urls: bound.map(formatUrl), dataDirectory: directory, failed, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function viewRoutes(settings: Settings, member: Replica, logger: Logger): Route[] {
+  const v3 = v3Routes({
+    member,
+    limits: { maxTxnOps: settings["max-txn-ops"], maxRequestBytes: settings["max-request-bytes"] },
+    version: ETCD_VERSION.server,
+    minLeaseTtlSeconds: MIN_LEASE_TTL_SECONDS,
+    pause,
+    onInternalError: (error) => logger.error({ error }, "a request of the v3 API failed"),
+  });
+  return settings["enable-v2"] ? [...v3, ...v2Routes({ member, now: () => clock.wallMs() })] : v3;
+}
+
+interface ListenOptions {
+  readonly urls: readonly string[];
+  readonly served: App;
+  readonly settings: Settings;
+  readonly shared: Pick<Parameters<typeof createApp>[0], "bodyBytesMax" | "onError">;
+  /** Grows by those that were begun. */
+  readonly listeners: HttpListener[];
+}
+
+async function listenOn({ urls, served, settings, shared, listeners }: ListenOptions) {
+  const fallback = fetchFallback(served, shared.onError);
+  const bound: { host: string; port: number }[] = [];
+  for (const url of urls) {
+    const listener = new HttpListener({
+      table: served.table,
+      access: served.access,
+      bodyBytesMax: shared.bodyBytesMax,
+      onError: shared.onError,
+      connectionsMax: settings["max-connections"],
+      fallback,
+    });
+    const { host, port } = parseClientUrl(url);
+    const chosen = await listener.listen(host, port);
+    listeners.push(listener);
+    bound.push({ host, port: chosen });
+  }
+  return bound;
+}
+
+/** Requests that no route takes go to the Hono app; the bridge to it is loaded with the first one, which keeps the start short. */
+function fetchFallback(
+  { app }: App,
+  onError: ListenOptions["shared"]["onError"],
+): (request: IncomingMessage, response: ServerResponse) => void {
+  let bridge: Promise<(request: IncomingMessage, response: ServerResponse) => unknown> | undefined;
+  return (request, response) => {
+    bridge ??= import("@hono/node-server").then(({ getRequestListener }) =>
+      getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+    );
+    bridge
+      .then((answer) => answer(request, response))
+      .catch((error: unknown) => {
+        onError(error, { method: request.method ?? "", path: request.url ?? "" });
+        response.destroy();
+      });
+  };
+}
+
+function pendingMetrics(): Metrics {
+  return { contentType: "text/plain; version=0.0.4; charset=utf-8", render: () => Promise.resolve("") };
+}

@@ -1,0 +1,229 @@
+/**
+ * Every setting of the server, in one zod schema: flags, environment variables, `--help` and docs/reference/configuration.md come from
+ * it. Names and meanings are etcd's (https://etcd.io/docs/v3.4/op-guide/configuration/) where etcd has the setting; ours are marked.
+ *
+ * A setting takes text (a flag, a variable) or the value itself; what it wants is said once, in its `meta`, for errors and for the page.
+ */
+import * as z from "zod";
+import { LOG_LEVELS } from "./logger.ts";
+
+/** What the schema says of a setting beside its type. */
+export interface SettingMeta {
+  readonly group: "Member" | "Clients" | "Limits" | "Compaction" | "Logging";
+  /** Upper case, as it stands in `--help`. */
+  readonly placeholder: string;
+  /** What a value has to be: completes "wanted: …". */
+  readonly wants: string;
+  readonly description: string;
+  /** Not one of etcd's. */
+  readonly ours?: boolean;
+}
+
+const whole = (min: number, max: number) => z.preprocess(numberFromText, z.int().min(min).max(max));
+const text = () => z.string().min(1);
+const flag = () => z.preprocess(booleanFromText, z.boolean());
+const list = <T extends z.ZodType>(item: T) => z.preprocess(listFromText, z.array(item).min(1));
+
+function numberFromText(value: unknown): unknown {
+  return typeof value === "string" && /^-?[0-9]+$/.test(value) ? Number(value) : value;
+}
+
+/** The spellings of Go's flags. */
+function booleanFromText(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  if (/^(1|t|true)$/i.test(value)) return true;
+  return /^(0|f|false)$/i.test(value) ? false : value;
+}
+
+function listFromText(value: unknown): unknown {
+  return typeof value === "string" ? value.split(",").map((item) => item.trim()) : value;
+}
+
+const wholeMeta = (min: number, max: number): Pick<SettingMeta, "placeholder" | "wants"> => ({
+  placeholder: "N",
+  wants: max === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${min}` : `a whole number from ${min} to ${max}`,
+});
+
+/** `http://host:port`, without a path. */
+const httpUrl = z.string().refine(isHttpUrl);
+const urlsMeta = { placeholder: "URLS", wants: "one or more of http://HOST:PORT, separated by commas, without a path" } as const;
+
+function isHttpUrl(value: string): boolean {
+  const found = /^http:\/\/(\[[0-9a-fA-F:.]+\]|[^/?#@:[\]\s]+):([0-9]{1,5})\/?$/.exec(value);
+  return found !== null && Number(found[2]) <= 65535;
+}
+
+const BYTES_MAX = Number.MAX_SAFE_INTEGER;
+const meta = (value: SettingMeta): SettingMeta & Record<string, unknown> => ({ ...value });
+
+export const settingsSchema = z.strictObject({
+  name: text()
+    .default("default")
+    .meta(meta({ group: "Member", placeholder: "NAME", wants: "a name", description: "The member's name, for people." })),
+  "data-dir": text()
+    .default("quorate.data")
+    .meta(
+      meta({
+        group: "Member",
+        placeholder: "DIR",
+        wants: "a path",
+        description: "Where the log and the snapshots are kept. Made when it is missing.",
+      }),
+    ),
+  "snapshot-count": whole(1, BYTES_MAX)
+    .default(100_000)
+    .meta(
+      meta({
+        group: "Member",
+        ...wholeMeta(1, BYTES_MAX),
+        description: "A snapshot is taken, and the log before it dropped, after so many writes.",
+      }),
+    ),
+  "quota-backend-bytes": whole(-BYTES_MAX, BYTES_MAX)
+    .default(0)
+    .meta(
+      meta({
+        group: "Member",
+        placeholder: "BYTES",
+        wants: "a whole number",
+        description:
+          "Space that keys and values may take; above it writes are refused and an alarm is raised. 0: 2 GiB. Negative: no quota.",
+      }),
+    ),
+  "listen-client-urls": list(httpUrl)
+    .default(["http://127.0.0.1:2379"])
+    .meta(meta({ group: "Clients", ...urlsMeta, description: "Where clients are listened for." })),
+  "advertise-client-urls": list(httpUrl)
+    .optional()
+    .meta(
+      meta({
+        group: "Clients",
+        ...urlsMeta,
+        description: "Where clients are told to go: they connect to these after their first call. Default: where it listens.",
+      }),
+    ),
+  "listen-metrics-urls": list(httpUrl)
+    .optional()
+    .meta(
+      meta({
+        group: "Clients",
+        ...urlsMeta,
+        description: "Further addresses that answer /metrics, /health, /livez, /readyz and /version only.",
+      }),
+    ),
+  cors: list(text())
+    .default(["*"])
+    .meta(
+      meta({
+        group: "Clients",
+        placeholder: "ORIGINS",
+        wants: "origins separated by commas, or *",
+        description: "Origins of web pages that may read replies.",
+      }),
+    ),
+  "host-whitelist": list(text())
+    .default(["*"])
+    .meta(
+      meta({
+        group: "Clients",
+        placeholder: "HOSTS",
+        wants: "host names separated by commas, or *",
+        description: "Names in the Host header that are answered: against DNS rebinding by web pages.",
+      }),
+    ),
+  "enable-v2": flag()
+    .default(true)
+    .meta(
+      meta({
+        group: "Clients",
+        placeholder: "BOOL",
+        wants: "true or false",
+        description: "Serve the v2 API under /v2. etcd 3.4 has it off by default.",
+      }),
+    ),
+  "max-request-bytes": whole(1, 512 * 1024 * 1024)
+    .default(1_572_864)
+    .meta(meta({ group: "Limits", ...wholeMeta(1, 512 * 1024 * 1024), placeholder: "BYTES", description: "The largest write, in bytes." })),
+  "max-txn-ops": whole(1, 1_000_000)
+    .default(128)
+    .meta(meta({ group: "Limits", ...wholeMeta(1, 1_000_000), description: "Operations that each list of a transaction may have." })),
+  "max-connections": whole(1, 1_000_000)
+    .default(10_000)
+    .meta(
+      meta({
+        group: "Limits",
+        ...wholeMeta(1, 1_000_000),
+        ours: true,
+        description: "Connections of clients at a time, for each address; more are closed at once.",
+      }),
+    ),
+  "auto-compaction-mode": z
+    .enum(["periodic", "revision"])
+    .default("periodic")
+    .meta(
+      meta({
+        group: "Compaction",
+        placeholder: "MODE",
+        wants: "periodic or revision",
+        description: "What --auto-compaction-retention counts: time, or revisions.",
+      }),
+    ),
+  "auto-compaction-retention": text()
+    .default("0")
+    .meta(
+      meta({
+        group: "Compaction",
+        placeholder: "AMOUNT",
+        wants: "hours (1), a duration (30m, 1h30m), or in revision mode a number of revisions; 0 for never",
+        description: "How much history is kept; older history is removed by itself. 0: all.",
+      }),
+    ),
+  "log-level": z
+    .enum(Object.keys(LOG_LEVELS) as [keyof typeof LOG_LEVELS, ...(keyof typeof LOG_LEVELS)[]])
+    .default("info")
+    .meta(
+      meta({
+        group: "Logging",
+        placeholder: "LEVEL",
+        wants: Object.keys(LOG_LEVELS).join(", "),
+        description: "The least important level that is logged.",
+      }),
+    ),
+  "log-format": z
+    .enum(["auto", "json", "plain"])
+    .default("auto")
+    .meta(
+      meta({
+        group: "Logging",
+        placeholder: "FORMAT",
+        wants: "auto, json or plain",
+        ours: true,
+        description: "One JSON object a line, or plain lines. auto: plain on a terminal.",
+      }),
+    ),
+});
+
+export type Settings = z.output<typeof settingsSchema>;
+export type SettingName = keyof Settings;
+
+/** In the order of the schema. */
+export const SETTING_NAMES = Object.keys(settingsSchema.shape) as SettingName[];
+
+export function metaOf(name: SettingName): SettingMeta {
+  return settingsSchema.shape[name].meta() as unknown as SettingMeta;
+}
+
+/** As it is written on a command line; undefined when there is none. */
+export function defaultOf(name: SettingName): string | undefined {
+  const value: unknown = settingsSchema.shape[name].safeParse(undefined).data;
+  return value === undefined ? undefined : Array.isArray(value) ? value.join(",") : String(value);
+}
+
+/** `--data-dir` is `QUORATE_DATA_DIR`. */
+export function variableOf(name: SettingName): string {
+  return "QUORATE_" + name.toUpperCase().replaceAll("-", "_");
+}
+
+export function isBoolean(name: SettingName): boolean {
+  return metaOf(name).placeholder === "BOOL";
+}

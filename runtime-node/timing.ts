@@ -1,0 +1,24 @@
+/** What core asks of its host, on Node: clocks, chance, and giving way. */
+import { randomBytes, webcrypto } from "node:crypto";
+import type { Clock } from "../core/replica/clock-port.ts";
+import type { Identity } from "../core/replica/log-storage-port.ts";
+
+export const clock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+};
+
+/** Lets the event loop take a whole turn: sockets and timers too. */
+export const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+export { randomBytes };
+
+/** Random and not zero, which means "nobody". */
+export function newIdentity(): Identity {
+  return { clusterId: randomId(), memberId: randomId() };
+}
+
+function randomId(): string {
+  const id = webcrypto.getRandomValues(new BigUint64Array(1))[0]!;
+  return id === 0n ? randomId() : id.toString();
+}
