@@ -20,7 +20,7 @@ import { QuorateError, errDataLoss } from "../../core/errors.ts";
 import type { Entry, HardState, Index, SnapshotMeta } from "../../core/raft/types.ts";
 import { FORMAT_VERSION, HEADER_BYTES, SECTOR_BYTES, hasStamp, readFooter, readHeader, unsealBatch } from "./batch-frame.ts";
 import type { BatchHeader } from "./batch-frame.ts";
-import type { FileSystem } from "./file-system.ts";
+import type { FileSystem, OpenFile } from "./file-system.ts";
 import { readRecords } from "./records.ts";
 import type { RecordVisitor, SnapshotMark } from "./records.ts";
 import { SEGMENT_HEADER_BYTES, readSegmentHeader, segmentName, segmentNumber, writeZeros } from "./segment.ts";
@@ -51,6 +51,7 @@ export interface RecoveredLog {
 
 /** A segment being read. */
 interface LoadedSegment extends Segment {
+  /** Its bytes up to the last that is not zero, or a little more. */
   readonly buffer: Buffer;
 }
 
@@ -75,7 +76,8 @@ class Recovery {
   readonly #replay = new Replay();
   readonly #repairs: string[] = [];
   readonly #segments: Segment[] = [];
-  readonly #loaded = new Map<number, LoadedSegment>();
+  /** By place; a segment goes when the next one is walked, so that two are held at most beside what entries refer to. */
+  readonly #loaded = new Map<number, Promise<LoadedSegment>>();
   #expected: Expected = { number: 0, prevEnd: 0, prevCrc: 0 };
   #lastBatch: RecoveredLog["lastBatch"] = null;
 
@@ -132,28 +134,31 @@ class Recovery {
     if (this.#segments.length === 0) throw errDataLoss(this.#directory, 0, "the log is missing");
   }
 
-  /** Reads a whole segment; a damaged header is a fault unless nothing was ever written behind it. */
-  async #load(place: number): Promise<LoadedSegment> {
-    const known = this.#loaded.get(place);
-    if (known) return known;
+  /** The segment at `place`, read once; the one after it is read meanwhile. */
+  #load(place: number): Promise<LoadedSegment> {
+    for (const wanted of [place, place + 1]) {
+      if (wanted >= this.#segments.length || this.#loaded.has(wanted)) continue;
+      const reading = this.#read(wanted);
+      reading.catch(() => undefined); // who asks for it gets the error
+      this.#loaded.set(wanted, reading);
+    }
+    return this.#loaded.get(place)!;
+  }
+
+  /** A damaged header is a fault, unless nothing was ever written behind it. */
+  async #read(place: number): Promise<LoadedSegment> {
     const segment = this.#segments[place]!;
     const file = await this.#fileSystem.open(segment.path, "read");
-    let loaded: LoadedSegment;
     try {
-      const size = await file.size();
-      const buffer = Buffer.allocUnsafeSlow(size - (size % SECTOR_BYTES));
-      const got = await file.read(buffer, 0);
-      if (got !== buffer.length) throw errDataLoss(segment.path, got, "a segment ends early");
-      segment.size = size;
-      loaded = Object.assign(segment, { buffer });
+      segment.size = await file.size();
+      const buffer = await readUsed(file, segment.size - (segment.size % SECTOR_BYTES));
+      if (readSegmentHeader(buffer) !== segment.number && (place < this.#segments.length - 1 || place === 0)) {
+        throw errDataLoss(segment.path, 0, "the header of a segment is damaged");
+      }
+      return Object.assign(segment, { buffer });
     } finally {
       await file.close();
     }
-    if (readSegmentHeader(loaded.buffer) !== segment.number && (place < this.#segments.length - 1 || place === 0)) {
-      throw errDataLoss(segment.path, 0, "the header of a segment is damaged");
-    }
-    this.#loaded.set(place, loaded);
-    return loaded;
   }
 
   /** Accepts batches for as long as they are whole. @returns the byte behind the last one */
@@ -259,24 +264,43 @@ class Recovery {
       }
       const from = place === current ? end : SEGMENT_HEADER_BYTES;
       const dirt = nonZero(buffer, from);
-      const ragged = segment.size !== buffer.length;
+      const whole = segment.size - (segment.size % SECTOR_BYTES);
+      const ragged = segment.size !== whole;
       if (dirt === undefined && !ragged) continue;
       const file = await this.#fileSystem.open(path, "write");
       try {
-        if (ragged) await file.truncate(buffer.length);
+        if (ragged) await file.truncate(whole);
         if (dirt) await writeZeros(file, dirt.from, dirt.to);
         else await file.sync();
       } finally {
         await file.close();
       }
-      segment.size = buffer.length;
-      this.#repairs.push(`cleared what lay behind the end of the log in ${path} at byte ${dirt?.from ?? buffer.length}`);
+      segment.size = whole;
+      this.#repairs.push(`cleared what lay behind the end of the log in ${path} at byte ${dirt?.from ?? whole}`);
     }
     this.#loaded.clear();
   }
 }
 
-const ZEROS = Buffer.alloc(1 << 16);
+const ZEROS = Buffer.alloc(1 << 20);
+
+/**
+ * The first `size` bytes of the file without the zeros at its end. Read piece by piece through one buffer: pages of the result are
+ * touched only where there is data, and fresh pages are what costs time here.
+ */
+async function readUsed(file: OpenFile, size: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(size);
+  const piece = Buffer.allocUnsafe(Math.min(ZEROS.length, size));
+  let used = 0;
+  for (let at = 0; at < size; at += piece.length) {
+    const part = piece.subarray(0, Math.min(piece.length, size - at));
+    if ((await file.read(part, at)) !== part.length) throw new Error("the file became shorter while it was read");
+    if (part.compare(ZEROS, 0, part.length) === 0) continue;
+    part.copy(buffer, at);
+    used = at + part.length;
+  }
+  return buffer.subarray(0, used);
+}
 
 /** The sectors in [from, end of the buffer) that are not all zero, as one range. */
 function nonZero(buffer: Buffer, from: number): { from: number; to: number } | undefined {

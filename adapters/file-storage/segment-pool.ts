@@ -131,7 +131,9 @@ export class SegmentPool {
     const { fileSystem, directory, segmentBytes, onFailure } = this.#options;
     const temporary = `${directory}/${SPARE_NAME}`;
     try {
-      this.#spare = await createSegment(fileSystem, directory, number, segmentBytes, () => this.#stopped);
+      this.#spare = await createSegment(fileSystem, directory, number, segmentBytes, () => {
+        if (this.#stopped) throw new Error("the storage was stopped");
+      });
       this.#low = false;
       return;
     } catch (error) {

@@ -59,12 +59,16 @@ export async function writeWhole(file: OpenFile, data: Uint8Array, position: num
   if (written !== data.length) throw new Error(`short write: ${written} of ${data.length} bytes`);
 }
 
-/** Writes zeros over [from, to), durable when it resolves. @throws Error when `isStopped` says so in between */
-export async function writeZeros(file: OpenFile, from: number, to: number, isStopped: () => boolean = () => false): Promise<void> {
+/**
+ * Writes zeros over [from, to), durable when it resolves.
+ * @param mayGoOn asked before each call that changes something; throws to stop
+ */
+export async function writeZeros(file: OpenFile, from: number, to: number, mayGoOn: () => void = () => undefined): Promise<void> {
   const zeros = Buffer.alloc(Math.min(FILL_BYTES, to - from));
   for (let at = from; at < to; at += zeros.length) {
-    if (isStopped()) throw new Error("the storage was closed");
+    mayGoOn();
     await writeWhole(file, zeros.subarray(0, Math.min(zeros.length, to - at)), at);
+    mayGoOn();
     await file.sync();
   }
 }
@@ -78,17 +82,19 @@ export async function createSegment(
   directory: string,
   number: number,
   size: number,
-  isStopped: () => boolean = () => false,
+  mayGoOn: () => void = () => undefined,
 ): Promise<Segment> {
   const path = `${directory}/${segmentName(number)}`;
   const file = await fileSystem.open(`${directory}/${SPARE_NAME}`, "create");
   try {
     await writeWhole(file, segmentHeader(number), 0);
-    await writeZeros(file, SEGMENT_HEADER_BYTES, size, isStopped);
+    await writeZeros(file, SEGMENT_HEADER_BYTES, size, mayGoOn);
   } finally {
     await file.close();
   }
+  mayGoOn();
   await fileSystem.rename(`${directory}/${SPARE_NAME}`, path);
+  mayGoOn();
   await fileSystem.syncDirectory(directory);
   return { number, path, size, maxIndex: 0 };
 }

@@ -7,9 +7,13 @@ for (let n = 0; n < 256; n++) {
   TABLE[n] = c;
 }
 
-/** @param previous the CRC of what came before, to go on from; 0 at the start @returns an unsigned 32-bit number */
-export function crc32(data: Uint8Array, previous = 0): number {
+/**
+ * @param previous the CRC of what came before, to go on from; 0 at the start
+ * @param from first byte taken @param to byte behind the last one taken
+ * @returns an unsigned 32-bit number
+ */
+export function crc32(data: Uint8Array, previous = 0, from = 0, to = data.length): number {
   let c = ~previous;
-  for (let at = 0; at < data.length; at++) c = (c >>> 8) ^ TABLE[(c ^ data[at]!) & 255]!;
+  for (let at = from; at < to; at++) c = (c >>> 8) ^ TABLE[(c ^ data[at]!) & 255]!;
   return ~c >>> 0;
 }
