@@ -34,7 +34,7 @@ import type { V2Context } from "./v2-tree/v2-context.ts";
 import { V2Tree } from "./v2-tree/v2-tree-reader.ts";
 import { applyV2, expireV2 } from "./v2-tree/v2-tree.ts";
 import type { RevisionRecord } from "./version-store-port.ts";
-import { WatchHub } from "./watch/watch-hub.ts";
+import { WatchHub, type WatchStats } from "./watch/watch-hub.ts";
 import type { WatchOptions, Watcher } from "./watch/watcher.ts";
 
 export interface StateMachineOptions {
@@ -271,6 +271,10 @@ export class StateMachine implements StoreView {
     return this.#hub.open(options);
   }
 
+  watchStats(): WatchStats {
+    return this.#hub.stats();
+  }
+
   hash(): number {
     let h = hashNumber(0x9e3779b9, this.#versions.hash());
     h = hashNumber(h, this.#versions.revision);
@@ -291,7 +295,7 @@ export class StateMachine implements StoreView {
   /** See `VersionStore.raiseRevision`: for restoring a backup, before the first command. */
   raiseRevision(revision: number): void {
     this.#versions.raiseRevision(revision);
-    this.#hub.compacted(revision);
+    this.#hub.restored(this.#versions);
     this.v2.reset();
   }
 
@@ -322,7 +326,7 @@ export class StateMachine implements StoreView {
     this.#appliedIndex = read.header.index;
     const hash = this.hash();
     assert(hash === read.header.hash, () => `a verified snapshot gave state ${hash} instead of ${read.header.hash}`);
-    this.#hub.compacted(this.#versions.compactedRevision);
+    this.#hub.restored(this.#versions);
     this.v2.reset();
     return read.header;
   }
