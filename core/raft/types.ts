@@ -1,4 +1,4 @@
-/** The values that raft, the log on disk and the transport share (raft.md §2; Ongaro's dissertation §3). */
+/** The values that raft, the log on disk and the transport share (docs/raft.md; Ongaro's dissertation §3). */
 
 /** Opaque, never reused, compared with `<` and `===`. Here: a decimal uint64, as etcd's member ids. */
 export type NodeId = string;
@@ -19,6 +19,11 @@ export interface HardState {
   readonly vote: NodeId | null;
   /** A hint: it never forces a sync. */
   readonly commit: Index;
+  /**
+   * Present and true once this member has learnt that it lost entries it had acknowledged: it neither votes nor campaigns and is not
+   * counted until it is added again under a new id. Durable like the vote.
+   */
+  readonly amnesiac?: boolean;
 }
 
 export interface Config {
@@ -28,6 +33,8 @@ export interface Config {
   readonly learnersNext: readonly NodeId[];
   readonly removed: readonly NodeId[];
   readonly meta: Readonly<Record<NodeId, string>>;
+  /** Learners that the leader promotes to voters by itself as soon as they have caught up. Absent: none. */
+  readonly autoPromote?: readonly NodeId[];
 }
 
 export interface SnapshotMeta {
