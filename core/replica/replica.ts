@@ -20,6 +20,7 @@ import { type Applied, type Command, type CommandBody, type LeaseId, type Result
 import { decodeCommand, encodeCommand } from "../store/command-codec.ts";
 import { StateMachine } from "../store/state-machine.ts";
 import type { StoreView } from "../store/store-view.ts";
+import type { WatchStats } from "../store/watch/watch-hub.ts";
 import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
 import type { Clock } from "./clock-port.ts";
 import type { Consensus, ConsensusHost } from "./consensus-port.ts";
@@ -73,6 +74,9 @@ export interface ReplicaStats {
   snapshotMillis: number;
   leasesExpired: number;
   pending: number;
+  /** Keys written and keys deleted, by whatever command. */
+  puts: number;
+  deletes: number;
 }
 
 export class Replica implements Member {
@@ -92,6 +96,8 @@ export class Replica implements Member {
     snapshotMillis: 0,
     leasesExpired: 0,
     pending: 0,
+    puts: 0,
+    deletes: 0,
   };
   #appliedIndex = 0;
   #appliedTerm: Term = 0;
@@ -116,6 +122,12 @@ export class Replica implements Member {
     this.#store = new StateMachine({ quotaBytes: options.quotaBytes });
     this.#storeClock = new StoreClock(options.clock);
     this.#autoCompaction = new AutoCompaction(options.autoCompaction);
+    this.#store.onCommit(({ kvs }) => {
+      for (const { version } of kvs) {
+        if (version === 0) this.stats.deletes++;
+        else this.stats.puts++;
+      }
+    });
     this.#store.onLeases({
       granted: (id, ttlSeconds) => this.#startLease(id, ttlSeconds),
       revoked: (id) => this.#leaseClock.delete(id),
@@ -150,6 +162,10 @@ export class Replica implements Member {
 
   get pendingProposals(): number {
     return this.#waiters.size;
+  }
+
+  watchStats(): WatchStats {
+    return this.#store.watchStats();
   }
 
   // ---- writes
