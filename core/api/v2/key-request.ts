@@ -129,7 +129,10 @@ function check(path: Bytes, method: string, fields: Fields, now: number): KeyReq
   };
 }
 
-/** @returns null where the arithmetic of etcd, nanoseconds in 64 bits, ends up before 2000: then there is no TTL */
+/**
+ * @returns null where the arithmetic of etcd, nanoseconds in 64 bits, ends up before 2000: then there is no TTL. (For a node that is
+ * there already etcd skips that check, and ends it at once; here such a TTL is none in both cases.)
+ */
 function secondsOfTtl(text: Bytes, now: number): number | null {
   const seconds = Number(text);
   if (seconds + now / 1000 < LAST_SECOND) return seconds;
