@@ -36,6 +36,8 @@ interface Reader {
   readonly eager: boolean;
   got: { events: readonly WatchEvent[]; revision: number; compactedThen: number }[];
   told: number;
+  /** How far the store was compacted when the reader first took; null: it never did. */
+  compactedAtFirst: number | null;
   /** `take` gave undefined last, or was never called. */
   waits: boolean;
   end: "open" | "closed" | "compacted";
@@ -188,6 +190,7 @@ class World {
       eager,
       got: [],
       told: 0,
+      compactedAtFirst: null,
       waits: true,
       end: "open",
     };
@@ -196,6 +199,7 @@ class World {
   }
 
   take(reader: Reader, bytesMax: number): boolean {
+    reader.compactedAtFirst ??= this.store.compactedRevision;
     const taken = reader.watcher.take(bytesMax);
     if (reader.end !== "open") {
       expect(taken).toBeUndefined();
@@ -285,8 +289,7 @@ class World {
 
   /** True for what was written at the reader's very first revision when that was compacted before the reader came to it. */
   #mayBeGone(reader: Reader, kv: KeyValue): boolean {
-    const compacted = reader.got[0]?.compactedThen ?? this.store.compactedRevision;
-    return kv.modRevision === reader.from && compacted === reader.from;
+    return kv.modRevision === reader.from && reader.compactedAtFirst === reader.from;
   }
 }
 
