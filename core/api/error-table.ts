@@ -60,6 +60,9 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   unsupported: row("failedPrecondition"),
   damaged: row("dataLoss"),
   storageFailed: row("internal", "unknown"),
+  locked: row("failedPrecondition"),
+  snapshotOutdated: row("failedPrecondition"),
+  notCovered: row("failedPrecondition"),
   badField: row("invalidArgument"),
   badJson: row("invalidArgument"),
 };

@@ -185,9 +185,9 @@ function readInteger(json: unknown, doubts: Doubts, plain: RegExp, min: number, 
     doubts.quoted = true;
     return json;
   }
-  if (typeof json !== "number" || !Number.isInteger(json) || json < min || json > max) throw IRREGULAR;
+  if (typeof json !== "number" || !Number.isInteger(json) || json < min || json > max || Object.is(json, -0)) throw IRREGULAR;
   doubts.number = true;
-  return json + 0; // -0 becomes 0
+  return json;
 }
 
 function enumReader(field: Field): Read {

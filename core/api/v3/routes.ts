@@ -40,6 +40,19 @@ export interface V3Deps {
 /** The first one is the proper one. */
 const PREFIXES = ["/v3", "/v3beta"] as const;
 
+/** Answered elsewhere, as streams; here they are known so that other methods on them are refused rightly. */
+const STREAMS: ReadonlySet<string> = new Set([
+  "/watch",
+  "/lease/keepalive",
+  "/lock/lock",
+  "/lock/unlock",
+  "/election/campaign",
+  "/election/proclaim",
+  "/election/leader",
+  "/election/observe",
+  "/election/resign",
+]);
+
 export function v3Routes(deps: V3Deps): Route[] {
   const handlers = new Map<string, Handler>();
   const options = { maxRequestBytes: deps.limits.maxRequestBytes, onInternalError: deps.onInternalError };
@@ -144,7 +157,8 @@ function otherPath(request: ApiRequest, prefix: string, handlers: ReadonlyMap<st
     const clean = cleanPath(path);
     if (clean !== path) return redirectTo(clean, request.method, request.query);
   }
-  const handle = handlers.get(path.slice(prefix.length));
-  if (handle === undefined) return unknownPathPage(path, false);
+  const name = path.slice(prefix.length);
+  const handle = handlers.get(name);
+  if (handle === undefined) return unknownPathPage(path, STREAMS.has(name) && request.method !== "POST");
   return request.method === "POST" ? handle(request) : methodNotAllowedPage();
 }

@@ -10,6 +10,9 @@ import { SNAPSHOT_RESPONSE } from "./cluster-messages.ts";
 import { jsonEncoder } from "./json-codec.ts";
 import { streamError, streamMessage } from "./stream.ts";
 
+/** Chunks are gathered into blobs of this size or a little more, the last one excepted. */
+const BLOB_BYTES = 64 * 1024;
+
 /** Writes the whole snapshot, no faster than the client reads, and ends the stream. */
 export function snapshotWriter(member: Member, onInternalError: OnInternalError): (sink: ReplySink) => void {
   const encode = jsonEncoder(SNAPSHOT_RESPONSE);
@@ -32,17 +35,27 @@ export function snapshotWriter(member: Member, onInternalError: OnInternalError)
     };
     let held = EMPTY;
     try {
-      for await (const chunk of member.snapshot()) {
-        const next = fromUint8Array(chunk);
+      for await (const next of blobs(member.snapshot())) {
         if (held !== EMPTY) await write(message(held, next));
         if (closed) return;
         held = next;
       }
-      if (held !== EMPTY) await write(message(held, EMPTY));
+      await write(message(held, EMPTY));
     } catch (error) {
       if (!closed) sink.write(streamError(error, onInternalError));
     }
     if (!closed) sink.end();
   };
   return (sink) => void send(sink);
+}
+
+async function* blobs(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Bytes, void, void> {
+  let gathered = "";
+  for await (const chunk of chunks) {
+    gathered += fromUint8Array(chunk);
+    if (gathered.length < BLOB_BYTES) continue;
+    yield gathered as Bytes;
+    gathered = "";
+  }
+  if (gathered !== "") yield gathered as Bytes;
 }
