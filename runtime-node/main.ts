@@ -2,10 +2,10 @@
  * The command line: finds the command, reads its settings, runs it. What a person did wrong is told in one line, with exit code 2; what
  * went wrong while serving ends with 1.
  */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { ConfigError, readSettings } from "./config.ts";
 import { whyNotTaken } from "./etcd-flags.ts";
+import { packageVersion } from "./package-version.ts";
 import { SETTING_NAMES, type SettingName, defaultOf, isBoolean, metaOf, variableOf } from "./settings.ts";
 
 /** Of a wrong command line. */
@@ -21,19 +21,6 @@ Examples:
   curl http://127.0.0.1:2379/v2/keys/greeting -XPUT -d value=hello
   curl http://127.0.0.1:2379/v2/keys/greeting
 `;
-
-/** From package.json, which lies one folder up in the repository and two in the package. */
-export function version(): string {
-  for (const path of ["../package.json", "../../package.json"]) {
-    try {
-      const found = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as { name?: string; version?: string };
-      if (found.name === "quorate" && found.version !== undefined) return found.version;
-    } catch {
-      continue; // not there: the other one is
-    }
-  }
-  return "unknown";
-}
 
 /** @param args what follows the name of the command on the command line */
 export async function main(args: readonly string[]): Promise<void> {
@@ -59,7 +46,7 @@ function createProgram(): Command {
   const program = new Command("quorate");
   program
     .description("A coordination store: etcd's guarantees and wire formats, reachable from anything that can fetch.")
-    .version(version(), "-V, --version", "print the version")
+    .version(packageVersion(), "-V, --version", "print the version")
     .exitOverride()
     .showHelpAfterError("(quorate --help, or quorate serve --help, tells what there is)")
     .addHelpText("after", EXAMPLES);

@@ -5,8 +5,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { resolve } from "node:path";
 import { FileLogStorage } from "../adapters/file-storage/file-log-storage.ts";
+import { NodeFileSystem } from "../adapters/file-storage/node-file-system.ts";
+import { MeasuredConsensus, MeasuredFileSystem, Measures } from "../adapters/prometheus/measures.ts";
 import { type App, ETCD_VERSION, createApp, createMetricsApp } from "../core/api/create-app.ts";
 import type { Route } from "../core/api/exchange.ts";
+import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
@@ -18,6 +21,7 @@ import { HttpListener } from "./http-listener.ts";
 import { bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Settings } from "./settings.ts";
+import { packageVersion } from "./package-version.ts";
 import { clock, newIdentity, pause, randomBytes } from "./timing.ts";
 
 /** How often the replica looks at its duties. */
@@ -26,6 +30,8 @@ const TICK_MS = 100;
 const MIN_LEASE_TTL_SECONDS = 2;
 /** What the member list names as this member's address for others, as etcd does by default; nobody listens there while there are none. */
 const PEER_URLS = ["http://localhost:2380"];
+/** The text format of Prometheus, as etcd names it. */
+const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 export interface RunningServer {
   /** Where it listens, with the ports that were chosen where 0 was asked for. */
@@ -43,14 +49,15 @@ export interface RunningServer {
  */
 export async function startServer(settings: Settings, logger: Logger): Promise<RunningServer> {
   const directory = resolve(settings["data-dir"]);
-  const storage = new FileLogStorage({ directory });
+  const measures = new Measures();
+  const storage = new FileLogStorage({ directory, fileSystem: new MeasuredFileSystem(new NodeFileSystem(), measures) });
   /** Filled in when the ports are known. */
   const clientUrls: string[] = [];
   let onFailed: (error: Error) => void = () => {};
   const failed = new Promise<Error>((tell) => (onFailed = tell));
-  const consensus = new Solo({ storage, newIdentity, onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)) });
+  const solo = new Solo({ storage, newIdentity, onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)) });
   const replica = new Replica({
-    consensus,
+    consensus: new MeasuredConsensus(solo, measures),
     clock,
     randomBytes,
     pause,
@@ -75,17 +82,28 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   try {
     const shared = {
       member: replica,
-      metrics: pendingMetrics(),
+      metrics: lazyMetrics(() => metricsSources()),
       access: { corsOrigins: settings.cors, hosts: settings["host-whitelist"] },
       bodyBytesMax: bodyBytesMaxFor(settings["max-request-bytes"]),
       onError: (error: unknown, request: { readonly method: string; readonly path: string }) =>
         logger.error({ method: request.method, path: request.path, error }, "a request handler failed"),
     };
     const app = createApp({ ...shared, routes: viewRoutes(settings, replica, logger) });
+    const metricsSources = (): MetricsSources => ({
+      replica,
+      measures,
+      table: app.table,
+      health: app.healthCounts,
+      quotaBytes: quotaBytes(settings),
+      version: packageVersion(),
+      etcdVersion: ETCD_VERSION,
+      listeners: () => sumOf(listeners),
+    });
     const listen = (urls: readonly string[], served: App) => listenOn({ urls, served, settings, shared, listeners });
     const bound = await listen(settings["listen-client-urls"], app);
     clientUrls.push(...(settings["advertise-client-urls"] ?? bound.map(advertised)));
     if (settings["listen-metrics-urls"] !== undefined) await listen(settings["listen-metrics-urls"], createMetricsApp(shared));
+    shared.metrics.start();
     return { urls: bound.map(formatUrl), dataDirectory: directory, failed, close };
   } catch (error) {
     await close();
@@ -153,6 +171,24 @@ function fetchFallback(
   };
 }
 
-function pendingMetrics(): Metrics {
-  return { contentType: "text/plain; version=0.0.4; charset=utf-8", render: () => Promise.resolve("") };
+/** The library behind the page is loaded after the start, not before: it would make up a tenth of it. */
+function lazyMetrics(sources: () => MetricsSources): Metrics & { start(): void } {
+  let loading: Promise<Metrics> | undefined;
+  const load = () =>
+    (loading ??= import("../adapters/prometheus/prometheus-metrics.ts").then((loaded) => loaded.prometheusMetrics(sources())));
+  return {
+    contentType: METRICS_CONTENT_TYPE,
+    render: async () => (await load()).render(),
+    start: () => void setImmediate(() => void load().catch(() => {})), // who asks for the page is told
+  };
+}
+
+function sumOf(listeners: readonly HttpListener[]): ReturnType<MetricsSources["listeners"]> {
+  const sum = (of: (listener: HttpListener) => number): number => listeners.reduce((total, listener) => total + of(listener), 0);
+  return {
+    connectionsDropped: sum(({ counts }) => counts.connectionsDropped),
+    clientErrors: sum(({ counts }) => counts.clientErrors),
+    openStreams: sum(({ counts }) => counts.openStreams),
+    connections: Promise.all(listeners.map((listener) => listener.connections())).then((counts) => counts.reduce((a, b) => a + b, 0)),
+  };
 }

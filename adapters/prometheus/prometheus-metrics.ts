@@ -1,0 +1,250 @@
+/**
+ * The metrics page: etcd's well-known names where they are true of this server, so that dashboards and alerts made for etcd go on working,
+ * and ours (`quorate_…`). Nothing is counted here; every value is read from its owner when the page is asked for.
+ * Source of names: https://etcd.io/docs/v3.4/metrics/
+ */
+import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
+import { Counter, Gauge, type Metric, Registry, collectDefaultMetrics } from "prom-client";
+import type { HealthCounts } from "../../core/api/health.ts";
+import type { Metrics } from "../../core/api/metrics-port.ts";
+import type { RouteTable } from "../../core/api/route-table.ts";
+import type { Replica } from "../../core/replica/replica.ts";
+import type { Histogram } from "./histogram.ts";
+import type { Measures } from "./measures.ts";
+
+export interface MetricsSources {
+  readonly replica: Replica;
+  readonly measures: Measures;
+  readonly table: RouteTable;
+  readonly health: HealthCounts;
+  readonly quotaBytes: number;
+  /** Versions: of this program, and of etcd whose API it speaks. */
+  readonly version: string;
+  readonly etcdVersion: { readonly server: string; readonly cluster: string };
+  /** Sums over the listeners. */
+  readonly listeners: () => {
+    readonly connectionsDropped: number;
+    readonly clientErrors: number;
+    readonly openStreams: number;
+    readonly connections: Promise<number>;
+  };
+}
+
+/** Milliseconds between two looks at the event loop. */
+const LOOP_RESOLUTION_MS = 10;
+
+export function prometheusMetrics(sources: MetricsSources): Metrics {
+  const registry = new Registry();
+  const page = new Page(registry);
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_RESOLUTION_MS });
+  addServer(page, sources);
+  addStore(page, sources);
+  addDisk(page, sources.measures);
+  addHttp(page, sources);
+  addEventLoop(page);
+  return { contentType: registry.contentType, render: () => registry.metrics() };
+}
+
+/** Metrics that read their value when the page is made. */
+class Page {
+  readonly #registers: Registry[];
+  readonly #registry: Registry;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+    this.#registers = [registry];
+  }
+
+  gauge(name: string, help: string, read: () => number | Promise<number>): void {
+    const registers = this.#registers;
+    // prom-client calls `collect` with the metric as `this`, before each page.
+    new Gauge({
+      name,
+      help,
+      registers,
+      async collect() {
+        this.set(await read());
+      },
+    });
+  }
+
+  counter(name: string, help: string, read: () => number): void {
+    const registers = this.#registers;
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  }
+
+  /** A gauge that is 1 under its label: how versions and ids are told. */
+  info(name: string, help: string, label: string, read: () => string): void {
+    const registers = this.#registers;
+    new Gauge({
+      name,
+      help,
+      registers,
+      labelNames: [label],
+      collect() {
+        this.reset();
+        this.set({ [label]: read() }, 1);
+      },
+    });
+  }
+
+  labelled(
+    kind: "counter" | "gauge",
+    name: string,
+    help: string,
+    labelNames: string[],
+    read: () => Iterable<readonly [labels: Record<string, string | number>, value: number]>,
+  ): void {
+    const registers = this.#registers;
+    if (kind === "counter") {
+      new Counter({
+        name,
+        help,
+        registers,
+        labelNames,
+        collect() {
+          this.reset();
+          for (const [labels, value] of read()) this.inc(labels, value);
+        },
+      });
+      return;
+    }
+    new Gauge({
+      name,
+      help,
+      registers,
+      labelNames,
+      collect() {
+        this.reset();
+        for (const [labels, value] of read()) this.set(labels, value);
+      },
+    });
+  }
+
+  /** Of our own histograms: what prom-client asks of a metric is its name and its values. */
+  histogram(name: string, help: string, source: Histogram): void {
+    const get = () => Promise.resolve({ name, help, type: "histogram", aggregator: "sum", values: valuesOf(name, source) });
+    this.#registry.registerMetric({ name, get, reset: () => {} } as unknown as Metric);
+  }
+}
+
+function valuesOf(name: string, { bounds, counts, sum, count }: Histogram) {
+  const values: { value: number; labels: Record<string, string | number>; metricName: string }[] = [];
+  let below = 0;
+  bounds.forEach((bound, at) => {
+    below += counts[at]!;
+    values.push({ value: below, labels: { le: bound }, metricName: `${name}_bucket` });
+  });
+  values.push({ value: count, labels: { le: "+Inf" }, metricName: `${name}_bucket` });
+  values.push({ value: sum, labels: {}, metricName: `${name}_sum` }, { value: count, labels: {}, metricName: `${name}_count` });
+  return values;
+}
+
+function addServer(page: Page, { replica, health, quotaBytes, version, etcdVersion }: MetricsSources): void {
+  const leads = (): boolean => replica.status().leaderId === replica.memberId;
+  page.gauge("etcd_server_has_leader", "Whether a leader is known: 1, or 0.", () => (replica.status().leaderId === "0" ? 0 : 1));
+  page.gauge("etcd_server_is_leader", "Whether this member leads: 1, or 0.", () => (leads() ? 1 : 0));
+  page.gauge("etcd_server_is_learner", "Whether this member is a learner: 1, or 0.", () => (replica.status().learner ? 1 : 0));
+  page.counter("etcd_server_leader_changes_seen_total", "Changes of leader seen since the start.", () => (leads() ? 1 : 0));
+  page.gauge("etcd_server_proposals_committed_total", "Index of the last entry agreed on.", () => replica.status().raftIndex);
+  page.gauge("etcd_server_proposals_applied_total", "Index of the last entry applied.", () => replica.status().appliedIndex);
+  page.gauge("etcd_server_proposals_pending", "Proposals that wait for their outcome.", () => replica.pendingProposals);
+  page.counter(
+    "etcd_server_proposals_failed_total",
+    "Proposals that failed before they were agreed on.",
+    () => replica.stats.proposalsFailed,
+  );
+  page.counter("etcd_server_health_success", "Health checks that succeeded.", () => health.success);
+  page.counter("etcd_server_health_failures", "Health checks that failed.", () => health.failures);
+  page.gauge("etcd_server_quota_backend_bytes", "Space that keys and values may take.", () => quotaBytes);
+  page.info("etcd_server_id", "The member's id in hexadecimal.", "server_id", () => BigInt(replica.memberId).toString(16));
+  page.info("etcd_server_version", "The release of etcd whose API is spoken.", "server_version", () => etcdVersion.server);
+  page.info("etcd_cluster_version", "The version that all members speak.", "cluster_version", () =>
+    etcdVersion.cluster.replace(/\.0$/, ""),
+  );
+  page.info("quorate_build_info", "The version of this program.", "version", () => version);
+  page.gauge("quorate_raft_term", "The current term.", () => replica.status().term);
+  page.labelled("gauge", "quorate_alarm", "Alarms that are raised.", ["alarm", "member"], () =>
+    replica.store.alarms().map(({ alarm, memberId }) => [{ alarm, member: BigInt(memberId).toString(16) }, 1] as const),
+  );
+}
+
+function addStore(page: Page, { replica }: MetricsSources): void {
+  const { store, stats } = replica;
+  page.gauge("etcd_mvcc_db_total_size_in_bytes", "Bytes that keys, values and their history take, and what is yet to be freed.", () =>
+    store.sizeBytes(),
+  );
+  page.gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "The same without what is yet to be freed.", () => store.sizeInUseBytes());
+  page.gauge("etcd_debugging_mvcc_db_total_size_in_bytes", "As etcd_mvcc_db_total_size_in_bytes: its older name.", () => store.sizeBytes());
+  page.gauge("etcd_debugging_mvcc_keys_total", "Keys that exist.", () => store.keyCount());
+  page.gauge("etcd_debugging_mvcc_current_revision", "The current revision.", () => store.revision);
+  page.gauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction.", () => store.compactedRevision);
+  for (const prefix of ["etcd_mvcc", "etcd_debugging_mvcc"]) {
+    page.counter(`${prefix}_put_total`, "Keys written, by this run of the member.", () => stats.puts);
+    page.counter(`${prefix}_delete_total`, "Keys deleted, by this run of the member.", () => stats.deletes);
+  }
+  page.gauge("etcd_debugging_mvcc_watcher_total", "Watches that are open.", () => replica.watchStats().watchers);
+  page.gauge("etcd_debugging_mvcc_slow_watcher_total", "Watches whose reader has not taken everything.", () => replica.watchStats().unread);
+  page.gauge("etcd_debugging_mvcc_pending_events_total", "Events that wait for their readers.", () => replica.watchStats().queuedEvents);
+  page.counter("quorate_watch_history_reads_total", "Times that a watch had to read history.", () => replica.watchStats().historyReads);
+  page.counter("etcd_debugging_server_lease_expired_total", "Leases that ended by themselves.", () => stats.leasesExpired);
+  page.gauge("quorate_leases", "Leases that are held.", () => store.leaseIds().length);
+}
+
+function addDisk(page: Page, measures: Measures): void {
+  page.histogram("etcd_disk_wal_fsync_duration_seconds", "Durations of one durable write of the log.", measures.logSync);
+  page.counter("etcd_disk_wal_write_bytes_total", "Bytes written to the log.", () => measures.logBytes);
+  page.histogram(
+    "etcd_disk_backend_commit_duration_seconds",
+    "Durations of applying one batch of agreed entries to the store, which is in memory: there is no second write to the disk.",
+    measures.apply,
+  );
+  page.histogram("quorate_apply_batch_entries", "Entries applied at once.", measures.batchEntries);
+  page.histogram(
+    "etcd_debugging_snap_save_total_duration_seconds",
+    "Durations from the beginning of a snapshot to its being durable.",
+    measures.snapshot,
+  );
+}
+
+function addHttp(page: Page, { table, listeners, replica }: MetricsSources): void {
+  page.labelled("counter", "quorate_http_replies_total", "Replies by route and status.", ["route", "status"], function* () {
+    for (const { path, replies } of table.all()) for (const [status, count] of replies) yield [{ route: path, status }, count];
+  });
+  page.gauge("quorate_http_connections", "Connections of clients.", () => listeners().connections);
+  page.gauge("quorate_http_streams", "Streaming replies that are open.", () => listeners().openStreams);
+  page.counter(
+    "quorate_http_connections_dropped_total",
+    "Connections closed because there were too many.",
+    () => listeners().connectionsDropped,
+  );
+  page.counter("quorate_http_client_errors_total", "Requests that were no HTTP, or over a limit.", () => listeners().clientErrors);
+  page.gauge("quorate_disk_bytes", "Bytes of the log and the snapshots.", () => replica.status().diskBytes);
+}
+
+/** How late the event loop is: nothing else makes every request slow at once. Since the page was last asked for. */
+function addEventLoop(page: Page): void {
+  let delay: IntervalHistogram;
+  try {
+    delay = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_NOT_IMPLEMENTED") return; // not on every runtime
+    throw error;
+  }
+  delay.enable();
+  // What is recorded is the time between two looks: the delay is what that is more than it should be.
+  const lateness = (nanos: number): number => Math.max(0, nanos / 1e9 - LOOP_RESOLUTION_MS / 1000);
+  page.labelled("gauge", "quorate_event_loop_delay_seconds", "How late the event loop was, since the last page.", ["quantile"], () => {
+    const values = [0.5, 0.9, 0.99, 1].map((quantile) => [{ quantile }, lateness(delay.percentile(quantile * 100))] as const);
+    delay.reset();
+    return values;
+  });
+}
