@@ -1,0 +1,137 @@
+/**
+ * The calm after the faults: a quorum that is healthy must make progress whatever state the faults left behind, and then everybody
+ * must catch up. A bound on virtual time turns "eventually" into something that can fail.
+ */
+import { membersOf } from "../../core/raft/config-change.ts";
+import type { Config, NodeId } from "../../core/raft/types.ts";
+import type { Chance } from "./chance.ts";
+import type { Host } from "./host.ts";
+import type { Simulation } from "./simulation.ts";
+import { TICK } from "./swarm.ts";
+import { demand } from "./violation.ts";
+
+/** Times T within which each of the two parts has to succeed. */
+const BOUND = 120;
+
+function quorum(config: Config, has: (id: NodeId) => boolean): boolean {
+  const half = (ids: readonly NodeId[]): boolean => ids.length === 0 || ids.filter(has).length * 2 > ids.length;
+  return half(config.voters) && half(config.outgoing);
+}
+
+export class Liveness {
+  readonly #simulation: Simulation;
+  readonly #chance: Chance;
+
+  constructor(simulation: Simulation, chance: Chance) {
+    this.#simulation = simulation;
+    this.#chance = chance;
+  }
+
+  run(): void {
+    const simulation = this.#simulation;
+    simulation.faults.stop();
+    simulation.network.heal();
+    const core = this.#chooseCore();
+    simulation.note(`core ${[...core].join()}`);
+    for (const host of simulation.hosts.values()) {
+      const wanted = core.has(host.id);
+      if (wanted && !host.alive) host.start();
+      if (!wanted && host.alive) host.crash(0);
+      if (host.pausedUntil > simulation.now) simulation.faults.resume(host, 1);
+    }
+    const target = simulation.checker.ledger.top;
+    const reads = simulation.checker.readsConfirmed;
+    this.#until("core-progress", () => {
+      const leader = this.#leader();
+      if (leader === undefined) return false;
+      this.#offer(leader);
+      return simulation.checker.ledger.top > target + 3 && simulation.checker.readsConfirmed > reads && this.#settled(leader);
+    });
+    for (const host of simulation.hosts.values()) if (!host.alive) host.start();
+    this.#until("convergence", () => {
+      const leader = this.#leader();
+      if (leader === undefined) return false;
+      // A rhythm of writes keeps late followers from hiding behind an idle leader, and stops so that all can be equal.
+      return this.#equal(leader);
+    });
+    this.#durability();
+  }
+
+  /** A random quorum of everything that any member may use for a configuration; the rest stays down. */
+  #chooseCore(): Set<NodeId> {
+    const { hosts, checker } = this.#simulation;
+    const configs: Config[] = checker.ledger.config === null ? [] : [checker.ledger.config];
+    for (const host of hosts.values()) {
+      for (const entry of host.node?.inspect().configs ?? []) if (entry.index > checker.ledger.top) configs.push(entry.config);
+    }
+    // Configurations on the disks of members that are down count as well: they may come back as the longest log.
+    for (const host of hosts.values()) {
+      for (const entry of host.disk.entries) {
+        if (entry.kind === "config" && entry.index > checker.ledger.top)
+          configs.push(JSON.parse(new TextDecoder().decode(entry.data)) as Config);
+      }
+    }
+    const core = new Set(hosts.keys());
+    for (const id of this.#chance.shuffle([...hosts.keys()])) {
+      core.delete(id);
+      const enough = configs.every((config) => quorum(config, (other) => core.has(other)));
+      if (!enough || this.#chance.hit(0.3)) core.add(id);
+    }
+    return core;
+  }
+
+  #leader(): Host | undefined {
+    let best: Host | undefined;
+    for (const host of this.#simulation.leaders()) {
+      if (best === undefined || (host.node?.inspect().term ?? 0) > (best.node?.inspect().term ?? 0)) best = host;
+    }
+    return best;
+  }
+
+  /** A few writes and reads, not so many that nobody ever catches up. */
+  #offer(leader: Host): void {
+    if (this.#chance.hit(0.1)) this.#simulation.write(this.#chance);
+    if (this.#chance.hit(0.1)) this.#simulation.read(leader);
+  }
+
+  /** Out of the joint configuration. */
+  #settled(leader: Host): boolean {
+    const state = leader.node?.inspect();
+    const newest = state?.configs.at(-1);
+    return state !== undefined && newest !== undefined && newest.config.outgoing.length === 0 && newest.index <= state.commit;
+  }
+
+  #equal(leader: Host): boolean {
+    const state = leader.node?.inspect();
+    const config = state?.configs.at(-1)?.config;
+    if (state === undefined || config === undefined || !this.#settled(leader)) return false;
+    if (state.commit !== state.log.last) return false;
+    return membersOf(config).every((id) => {
+      const host = this.#simulation.hosts.get(id);
+      return host?.alive === true && host.appliedIndex === leader.appliedIndex && host.appliedHash === leader.appliedHash;
+    });
+  }
+
+  #until(what: string, done: () => boolean): void {
+    const simulation = this.#simulation;
+    if (what === "convergence") simulation.swarm = { ...simulation.swarm, writesPerTick: 0, readsPerTick: 0 };
+    const bound = BOUND * simulation.swarm.limits.electionTicks * TICK;
+    const reached = simulation.run({ steps: 2_000_000, time: simulation.now + bound, until: done });
+    demand(reached, what, () => `not within ${BOUND} T of calm`);
+  }
+
+  /** Whatever was committed is on a quorum of disks, and in every state. */
+  #durability(): void {
+    const { checker, hosts } = this.#simulation;
+    const { ledger } = checker;
+    const { config } = ledger;
+    if (config === null) return;
+    for (let index = 1; index <= ledger.top; index++) {
+      const has = (id: NodeId): boolean => {
+        const disk = hosts.get(id)?.disk;
+        return disk !== undefined && (disk.base >= index || disk.term(index) === ledger.term(index));
+      };
+      demand(quorum(config, has), "durability", () => `entry ${index} was committed and is on no quorum of disks`);
+    }
+  }
+}

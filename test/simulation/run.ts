@@ -1,0 +1,91 @@
+/**
+ * `npm run sim -- --seed N [--steps N] [--seeds N] [--mutant ID] [--trace FILE]`: runs seeds from N on (default: one, drawn from the
+ * clock), prints what it saw, and for a failure the seed, the check, the step, a table of the members and the line that replays it.
+ */
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { enableVerify } from "../../core/invariant.ts";
+import { huntOne } from "./mutant-hunt.ts";
+import { type RunResult, Simulation } from "./simulation.ts";
+import { Violation } from "./violation.ts";
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string" },
+    seeds: { type: "string", default: "1" },
+    steps: { type: "string", default: "5000" },
+    mutant: { type: "string" },
+    trace: { type: "string" },
+    coverage: { type: "boolean", default: false },
+    /** For the mutant hunt: one line of JSON, and no check of what may leave when. */
+    json: { type: "boolean", default: false },
+    "no-table": { type: "boolean", default: false },
+    seconds: { type: "string", default: "Infinity" },
+  },
+});
+
+enableVerify();
+const first = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed);
+const steps = Number(values.steps);
+
+function report(error: unknown, simulation: Simulation, seed: number): void {
+  const check = error instanceof Violation ? error.check : "exception";
+  console.error(`seed ${seed}: FAILED ${check} at step ${simulation.steps}`);
+  console.error(error instanceof Violation ? error.message : error);
+  console.error(`options ${JSON.stringify(simulation.swarm)}`);
+  console.error(simulation.table());
+  console.error(`replay: npm run sim -- --seed ${seed} --steps ${steps} --trace /tmp/trace-${seed}.ndjson`);
+}
+
+function main(): number {
+  if (values.mutant !== undefined) return huntOne(values.mutant, first, Number(values.seeds), steps);
+  const began = performance.now();
+  const total = { seeds: 0, steps: 0, committed: 0, reads: 0, ticks: 0 };
+  const coverage: Record<string, number> = {};
+  for (let seed = first; seed < first + Number(values.seeds); seed++) {
+    if (performance.now() - began > Number(values.seconds) * 1000) break;
+    const lines: string[] = [];
+    const simulation = new Simulation({
+      seed,
+      steps,
+      checkTable: !values["no-table"],
+      ...(values.trace === undefined ? {} : { trace: (line: string) => lines.push(line) }),
+    });
+    let result: RunResult;
+    try {
+      result = simulation.play();
+    } catch (error) {
+      if (values.json) {
+        console.log(
+          JSON.stringify({ seed, tried: seed - first + 1, check: error instanceof Violation ? error.check : String(error).slice(0, 120) }),
+        );
+        return 1;
+      }
+      report(error, simulation, seed);
+      return 1;
+    } finally {
+      if (values.trace !== undefined) writeFileSync(values.trace, lines.join("\n") + "\n");
+    }
+    total.seeds++;
+    total.steps += simulation.steps;
+    total.committed += result.committed;
+    total.reads += result.reads;
+    total.ticks += result.ticks;
+    for (const [what, times] of Object.entries(result.coverage)) coverage[what] = (coverage[what] ?? 0) + times;
+    if (Number(values.seeds) === 1 && !values.json) console.log(`seed ${seed}: trace hash ${result.traceHash}`);
+  }
+  const seconds = (performance.now() - began) / 1000;
+  if (values.json) {
+    console.log(JSON.stringify({ tried: total.seeds, check: null }));
+    return 0;
+  }
+  console.log(
+    `${total.seeds} seeds clean, ${total.steps} steps, ${total.committed} entries committed, ${total.reads} reads confirmed, ` +
+      `${total.ticks} ticks of virtual time, ${Math.round(total.steps / seconds)} steps/s`,
+  );
+  if (values.coverage)
+    for (const [what, times] of Object.entries(coverage).toSorted()) console.log(`${String(times).padStart(9)}  ${what}`);
+  return 0;
+}
+
+process.exitCode = main();
