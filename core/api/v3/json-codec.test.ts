@@ -231,6 +231,11 @@ describe("jsonDecoder() of a range request", () => {
     expect(jsonDecoder(m.REQUEST_OP)(ascii('{"request_put":null}'))).toEqual(m.REQUEST_OP.defaults);
   });
 
+  it("faults in groups are told after those in other fields", () => {
+    const body = '{"version":1.5,"range_end":5}';
+    expect(outcome(() => jsonDecoder(m.COMPARE)(ascii(body)))).toBe("json: cannot unmarshal number into Go value of type []uint8");
+  });
+
   it("messages nested too deep are refused, not recursed into", () => {
     const nested = (depth: number) => '{"success":[{"request_txn":'.repeat(depth) + "{}" + "}]}".repeat(depth);
     const decode = jsonDecoder(m.TXN_REQUEST);

@@ -6,7 +6,7 @@
  * is ignored; unknown fields are ignored; a field may be spelled as in the proto file or in camelCase, which wins when both are given; null
  * leaves a field alone; 64-bit numbers may be quoted, and what is in the quotes is JSON again; numbers with a point or an exponent
  * are refused; enumerations by exact name or any 32-bit number; bytes in padded standard base64, or as a list of numbers.
- * Faults are reported in the order of the fields in the table, not of the text.
+ * Faults are reported in the order of the fields in the table, not of the text, and in groups last.
  */
 import { decodeBase64 } from "../../bytes/base64.ts";
 import type { Bytes } from "../../bytes/bytes.ts";
@@ -40,7 +40,7 @@ function readMessage(table: MessageTable<unknown>, tree: JsonTree, depth: number
   const out: Record<string, unknown> = { ...(table.defaults as object) };
   if (tree === "null") return out;
   if (!(tree instanceof Map)) throw wrongType(tree, "map[string]json.RawMessage");
-  for (const field of table.fields) {
+  for (const field of inReadingOrder(table)) {
     const given = tree.get(field.jsonName) ?? tree.get(field.name);
     if (given === undefined) continue;
     const value = field.repeated ? readList(field, given, depth) : readOne(field, given, depth);
@@ -48,6 +48,12 @@ function readMessage(table: MessageTable<unknown>, tree: JsonTree, depth: number
     out[field.property] = value;
   }
   return out;
+}
+
+/** Members of groups come after the other fields: it decides which of two faults is told. */
+function inReadingOrder(table: MessageTable<unknown>): Field[] {
+  const { fields } = table;
+  return [...fields.filter((field) => field.oneOf === null), ...fields.filter((field) => field.oneOf !== null)];
 }
 
 /** Of several members of a group that are set, the last one of the table counts; in etcd it is one at random. */

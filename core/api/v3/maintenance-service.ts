@@ -75,9 +75,9 @@ export class MaintenanceService {
       version: this.#version,
       dbSize: Math.max(1, store.sizeBytes()), // an empty store too has a size in etcd, and monitoring expects the field
       leader: status.leaderId,
-      raftIndex: status.raftIndex,
+      raftIndex: Math.max(1, status.raftIndex), // the log of etcd begins with entries of its own, so that these are never absent
       raftTerm: status.term,
-      raftAppliedIndex: status.appliedIndex,
+      raftAppliedIndex: Math.max(1, status.appliedIndex),
       errors,
       dbSizeInUse: Math.max(1, store.sizeInUseBytes()),
       isLearner: status.learner,

@@ -266,6 +266,8 @@ describe("/v3/maintenance and /v3/cluster", () => {
       version: "3.4.23",
       dbSize: "1",
       leader: member.memberId,
+      raftIndex: "1",
+      raftAppliedIndex: "1",
       raftTerm: "2",
       dbSizeInUse: "1",
     });
