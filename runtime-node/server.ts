@@ -13,6 +13,7 @@ import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.t
 import type { Metrics } from "../core/api/metrics-port.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
+import { streamRoutes } from "../core/api/v3/stream-routes.ts";
 import { Replica } from "../core/replica/replica.ts";
 import { Solo } from "../core/replica/solo.ts";
 import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
@@ -22,12 +23,14 @@ import { bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Settings } from "./settings.ts";
 import { packageVersion } from "./package-version.ts";
-import { clock, newIdentity, pause, randomBytes } from "./timing.ts";
+import { clock, every, newIdentity, pause, randomBytes } from "./timing.ts";
 
 /** How often the replica looks at its duties. */
 const TICK_MS = 100;
 /** The shortest lease, in seconds: one and a half times etcd's default election timeout of 1 s, rounded up, as etcd has it. */
 const MIN_LEASE_TTL_SECONDS = 2;
+/** How often a silent watch that asked for it is told the revision: etcd's interval. */
+const WATCH_PROGRESS_INTERVAL_MS = 10 * 60_000;
 /** What the member list names as this member's address for others, as etcd does by default; nobody listens there while there are none. */
 const PEER_URLS = ["http://localhost:2380"];
 /** The text format of Prometheus, as etcd names it. */
@@ -120,7 +123,16 @@ function viewRoutes(settings: Settings, member: Replica, logger: Logger): Route[
     pause,
     onInternalError: (error) => logger.error({ error }, "a request of the v3 API failed"),
   });
-  return settings["enable-v2"] ? [...v3, ...v2Routes({ member, now: () => clock.wallMs() })] : v3;
+  const streams = streamRoutes({
+    member,
+    maxRequestBytes: settings["max-request-bytes"],
+    progressIntervalMs: WATCH_PROGRESS_INTERVAL_MS,
+    every,
+    pause,
+    onInternalError: (error) => logger.error({ error }, "a stream of the v3 API failed"),
+  });
+  const v2 = settings["enable-v2"] ? v2Routes({ member, now: () => clock.wallMs() }) : [];
+  return [...v3, ...streams.routes, ...v2];
 }
 
 interface ListenOptions {

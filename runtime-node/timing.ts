@@ -11,6 +11,12 @@ export const clock: Clock = {
 /** Lets the event loop take a whole turn: sockets and timers too. */
 export const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** Calls a function again and again, without keeping the process alive for it. @returns ends it */
+export function every(intervalMs: number, call: () => void): () => void {
+  const timer = setInterval(call, intervalMs).unref();
+  return () => clearInterval(timer);
+}
+
 export { randomBytes };
 
 /** Random and not zero, which means "nobody". */
