@@ -105,7 +105,7 @@ export function sealBatch(buffer: Buffer, bodyLength: number, header: { number: 
   buffer.writeUInt32LE(header.prevCrc, 20);
   buffer.writeUInt32LE(length, 24);
   buffer.writeUInt32LE(bodyLength, 28);
-  buffer.writeUInt32LE(shortCrc32(buffer, 0, 2, 32), 32);
+  buffer.writeUInt32LE(shortCrc32(buffer.subarray(2, 32)), 32);
 
   let table = tableStart(bodyLength);
   const displaced = displacedCount(bodyLength);
@@ -131,7 +131,7 @@ export function sealBatch(buffer: Buffer, bodyLength: number, header: { number: 
 /** Reads the 34 bytes that header and footer have in common. @returns undefined when they are not whole */
 function readCommon(buffer: Buffer, at: number): BatchHeader | undefined {
   if (buffer.readUInt16LE(at) !== MAGIC_HEADER) return undefined;
-  if (buffer.readUInt32LE(at + 30) !== shortCrc32(buffer, 0, at, at + 30)) return undefined;
+  if (buffer.readUInt32LE(at + 30) !== shortCrc32(buffer.subarray(at, at + 30))) return undefined;
   return {
     version: buffer.readUInt32LE(at + 2),
     number: readU64(buffer, at + 6),

@@ -18,7 +18,7 @@ const EXHAUSTIVE_UP_TO = 7;
 const RANDOM_CHOICES = 12;
 
 type Operation =
-  | { kind: "append"; hard?: HardState; first: number; count: number; bytes: number; term: number; wait: boolean }
+  | { kind: "append"; hard?: HardState; first: number; count: number; bytes: number; term: number; wait: boolean; turns?: number }
   | { kind: "snapshot"; meta: SnapshotMeta; chunks: number }
   | { kind: "compact"; index: number };
 
@@ -73,6 +73,8 @@ async function run(storage: LogStorage, operations: readonly Operation[], acknow
     if (operation.kind === "append") {
       const batch = { entries: entriesAt(operation), ...(operation.hard && { hard: operation.hard }) };
       waiting.push(inOrder(storage.append(batch, true)));
+      // So that it meets the writes before it in different states.
+      for (let turn = 0; turn < (operation.turns ?? 0); turn++) await Promise.resolve();
       if (!operation.wait) continue;
       await Promise.all(waiting.splice(0));
     } else if (operation.kind === "snapshot") {
@@ -80,7 +82,8 @@ async function run(storage: LogStorage, operations: readonly Operation[], acknow
       for (let n = 0; n < operation.chunks; n++) await writer.write(new Uint8Array(700).fill(n + 1));
       await inOrder(writer.commit());
     } else {
-      await inOrder(storage.compact(operation.index));
+      done++; // changes no state, and may overtake appends
+      await storage.compact(operation.index);
     }
   }
   await Promise.all(waiting);
@@ -225,6 +228,13 @@ test("a crash in any step of initialise, appends and replaced entries", { timeou
   expect(tried).toBeGreaterThan(250);
 });
 
+test("a crash in any step while appends overlap", { timeout: 60_000 }, async () => {
+  const operations: Operation[] = [append(1, 0, { hard: hard(1) })];
+  for (let index = 1; index <= 9; index++) operations.push(append(index, 1, { bytes: 300 * index, wait: index === 9, turns: index }));
+  operations.push(append(8, 2, { term: 2 }));
+  await crashEverywhere(operations);
+});
+
 test("a crash in any step while segments change", { timeout: 60_000 }, async () => {
   const operations: Operation[] = [append(1, 0, { hard: hard(1) })];
   for (let index = 1; index <= 14; index++) operations.push(append(index, 1, { bytes: 12_000 }));
@@ -245,11 +255,31 @@ test("a crash in any step of snapshots and compaction", { timeout: 60_000 }, asy
   ]);
 });
 
+test("a crash in any step while several segments are removed", { timeout: 60_000 }, async () => {
+  await crashEverywhere([
+    ...[1, 5, 9, 13].map((first) => append(first, 4, { bytes: 14_000, ...(first === 1 && { hard: hard(1) }) })),
+    { kind: "snapshot", meta: metaOf(13), chunks: 1 },
+    { kind: "snapshot", meta: metaOf(14), chunks: 1 },
+    { kind: "compact", index: 14 },
+    append(17, 1),
+  ]);
+});
+
 test("a crash in any step while a snapshot from elsewhere replaces the log", { timeout: 60_000 }, async () => {
   await crashEverywhere([
     append(1, 4, { hard: hard(1) }),
     { kind: "snapshot", meta: metaOf(50, 3), chunks: 2 },
     append(51, 2, { hard: hard(3), term: 3 }),
     { kind: "compact", index: 50 },
+  ]);
+});
+
+test("a crash in any step of a compaction while the log goes on in the next segment", { timeout: 60_000 }, async () => {
+  await crashEverywhere([
+    append(1, 4, { hard: hard(1), bytes: 14_000 }),
+    { kind: "snapshot", meta: metaOf(50, 3), chunks: 1 },
+    append(51, 1, { hard: hard(3), term: 3, bytes: 14_000, wait: false }),
+    { kind: "compact", index: 50 },
+    append(52, 1, { term: 3 }),
   ]);
 });

@@ -203,14 +203,19 @@ describe("a full disk", () => {
 });
 
 describe("damage", () => {
+  const big = (index: number) => ({ ...entryOf(index), data: new Uint8Array(8000).fill(index) });
+  const bigOnes = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, n) => big(first + n));
+
   async function withTwoSnapshots(): Promise<{ disk: SimulatedDisk; newest: string }> {
     const disk = new SimulatedDisk();
     const storage = await fresh(disk);
-    await storage.append({ entries: entriesOf(1, 30) }, true);
+    for (let index = 1; index <= 30; index++) await storage.append({ entries: [big(index)] }, true);
     await snapshotAt(storage, 10);
     await snapshotAt(storage, 20);
     await storage.compact(20);
     await rest();
+    expect(disk.paths("/data/log").length).toBeGreaterThan(2);
+    expect(disk.paths("/data/log")[0]).not.toBe("/data/log/0000000000000001.log");
     await storage.close();
     return { disk, newest: disk.paths("/data/snapshots").at(-1)! };
   }
@@ -218,13 +223,13 @@ describe("damage", () => {
   test("a damaged snapshot is passed over for the one before and the log, wherever the damage is", async () => {
     const { disk, newest } = await withTwoSnapshots();
     const image = Buffer.from(disk.content(newest));
-    for (let at = 0; at < image.length; at += 7) {
+    for (let at = 0; at < image.length; at += 23) {
       const damaged = disk.afterCrash(() => false);
       damaged.content(newest)[at]! ^= 1;
       const storage = on(damaged);
       const recovered = await storage.open();
       expect(recovered.snapshot?.index, `byte ${at}`).toBe(10);
-      expect(plain(recovered.entries)).toEqual(plain(entriesOf(11, 30)));
+      expect(plain(recovered.entries)).toEqual(plain(bigOnes(11, 30)));
       expect(recovered.repairs.join()).toContain(newest);
       await storage.close();
     }

@@ -115,5 +115,7 @@ test("what is appended while a write is on its way goes into one next write", as
   const others = Array.from({ length: 500 }, (_, n) => storage.append({ entries: [entryOf(n + 2)] }, true));
   await Promise.all([first, ...others]);
   expect(syncs).toBe(2);
+  const again = new FileLogStorage({ directory: "/data", segmentBytes: 1 << 20, fileSystem: disk.afterCrash(() => false) });
+  expect((await again.open()).entries.length).toBe(501);
   await storage.close();
 });

@@ -144,7 +144,8 @@ describe("recovery verdicts", () => {
 
   test("a whole batch that does not continue the chain: refuse", async () => {
     const body = Buffer.alloc(4096);
-    sealBatch(body, 24, { number: 4, prevEnd: end, prevCrc: 1 });
+    body.writeUInt16LE(0xff01, HEADER_BYTES); // a hard state: the records are good
+    sealBatch(body, 20, { number: 4, prevEnd: end, prevCrc: 1 });
     body.copy(content(), end, 0, 512);
     expectRefused(await recover(disk), end);
   });
@@ -266,6 +267,16 @@ test("damage anywhere in an older segment is refused", async () => {
     }
   }
   expect(await recover(disk)).toMatchObject({ kind: "accepted" });
+  // The last batch of a segment, looking torn, before a whole one in the next segment.
+  const first = disk.content(paths[0]!);
+  let last = SECTOR_BYTES;
+  while (readHeader(first, last + 1536) !== undefined) last += 1536;
+  const image = Buffer.from(first);
+  first.fill(0, last + SECTOR_BYTES, last + 1536);
+  expectRefused(await recover(disk), last);
+  first.fill(0, last, last + 1536);
+  expectRefused(await recover(disk), last);
+  image.copy(first);
   const middle = disk.afterCrash(() => false);
   await middle.remove(paths[1]!);
   expect(await recover(middle)).toMatchObject({ kind: "refused" });
