@@ -14,9 +14,10 @@ import { crc32 } from "../bytes/crc32.ts";
 import { MsgpackReader, MsgpackWriter, errMalformed } from "../bytes/msgpack.ts";
 import { QuorateError } from "../errors.ts";
 import { type Alarm, type KeyValue, NO_LEASE } from "./command.ts";
-import { type Lease, LeaseTable } from "./lease/lease-table.ts";
+import { LEASE_TTL_SECONDS_MAX, type Lease, LeaseTable } from "./lease/lease-table.ts";
 import type { FrozenVersions, LoadedVersions } from "./mvcc/memory-version-store.ts";
 import { VersionLoader } from "./mvcc/version-loader.ts";
+import { stateHash } from "./hash.ts";
 import { readNote, writeNote } from "./note-codec.ts";
 
 export const SNAPSHOT_FORMAT = 1;
@@ -235,8 +236,7 @@ function* revisionFrames(versions: FrozenVersions, counts: Counts): Generator<Ui
 // ---- reading
 
 /**
- * Reads a snapshot to its end and verifies it: every frame's CRC, the counts, the hash over all frames. (That the state hashes to what
- * the header says is checked by whoever takes it.)
+ * Reads a snapshot to its end and verifies it: every frame's CRC, the counts, the hash over all frames, the hash of the state.
  * @throws QuorateError malformed, naming the byte; unknownSnapshot for a newer format
  */
 export async function readSnapshot(chunks: AsyncIterable<Uint8Array>): Promise<SnapshotState> {
@@ -376,6 +376,8 @@ class StateReader {
     const ttlSeconds = reader.number();
     const remainingMs = reader.isNil() ? null : reader.number();
     const v2 = reader.isNil() ? null : { path: reader.bytes(), expiresAt: reader.number() };
+    if (id === NO_LEASE || this.#leases.get(id) !== undefined) throw errMalformed(`lease ${id} stands in the snapshot twice`);
+    if (ttlSeconds > LEASE_TTL_SECONDS_MAX) throw errMalformed(`lease ${id} of ${ttlSeconds} seconds`);
     this.#leases.grant(id, ttlSeconds, v2);
     if (remainingMs !== null) this.#leases.checkpoint(id, remainingMs);
     this.#counts.leases++;
@@ -423,8 +425,14 @@ class StateReader {
   }
 
   finish(): SnapshotState {
-    if (this.#header === null || this.#loader === null) throw errMalformed("the snapshot is empty");
+    const header = this.#header;
+    if (header === null || this.#loader === null) throw errMalformed("the snapshot is empty");
     if (!this.#ended) throw errMalformed("the snapshot ends without a trailer");
-    return { header: this.#header, versions: this.#loader.finish(), leases: this.#leases, alarms: this.#alarms };
+    const versions = this.#loader.finish();
+    const { revision, compactedRevision, clockMs } = header;
+    const [leases, alarms] = [this.#leases, this.#alarms];
+    const hash = stateHash({ versions: versions.hash >>> 0, revision, compactedRevision, clockMs, leases: leases.all(), alarms });
+    if (hash !== header.hash) throw errMalformed(`the state hashes to ${hash} and the snapshot says ${header.hash}`);
+    return { header, versions, leases, alarms };
   }
 }

@@ -9,7 +9,7 @@ import type { LeaseTable } from "../lease/lease-table.ts";
 import type { V2Note } from "../v2-tree/v2-command.ts";
 import type { LoadedVersions } from "./memory-version-store.ts";
 import { LoggedRevision, RevisionLog } from "./revision-log.ts";
-import { type KeyEntry, KeyHistory, isLive, makeTombstone, makeVersion, newestOf, versionBytes, versionHash } from "./version.ts";
+import { type KeyEntry, KeyHistory, isLive, makeTombstone, makeVersion, versionBytes, versionHash } from "./version.ts";
 
 export interface VersionLoaderOptions {
   readonly revision: number;
@@ -59,17 +59,13 @@ export class VersionLoader {
     if (modified > revision || created < 0 || created > modified) return `a version of revision ${modified}`;
     if (again && last !== null && modified <= last.modRevision) return "versions out of order";
     if (version === 0 && modified <= compactedRevision) return "a tombstone that was compacted";
-    let owner = NO_LEASE;
-    if (lease !== NO_LEASE) {
-      const found = leases.get(lease);
-      if (found === undefined) return `a key with lease ${lease}, which is not there,`;
-      owner = found.id;
-    }
+    // A version that was replaced may name a lease that is gone since; what is live must not (see #closeKey).
+    const owner = lease === NO_LEASE ? NO_LEASE : (leases.get(lease)?.id ?? lease);
     const name = again ? last!.key : key;
     const kv = version === 0 ? makeTombstone(name, modified) : makeVersion(name, value, created, modified, version, owner);
-    if (!again) this.#closeKey();
+    const fault = again ? null : this.#closeKey();
     this.#add(kv, again ? last : null);
-    return null;
+    return fault;
   }
 
   #add(kv: KeyValue, before: KeyValue | null): void {
@@ -107,14 +103,15 @@ export class VersionLoader {
     this.#written[place] = kv;
   }
 
-  /** The last key is complete: its newest version counts. */
-  #closeKey(): void {
-    const entry = this.#entries[this.#entries.length - 1];
-    if (entry === undefined) return;
-    const newest = newestOf(entry);
-    if (!isLive(newest)) return;
+  /** The last key is complete: its newest version counts. @returns what is wrong with it, or null */
+  #closeKey(): string | null {
+    const newest = this.#newest;
+    if (newest === null || !isLive(newest)) return null;
     this.#hash = (this.#hash + versionHash(newest)) | 0;
-    if (newest.lease !== NO_LEASE) this.#options.leases.attach(newest.lease, newest.key);
+    if (newest.lease === NO_LEASE) return null;
+    if (this.#options.leases.get(newest.lease) === undefined) return `a live key with lease ${newest.lease}, which is not there,`;
+    this.#options.leases.attach(newest.lease, newest.key);
+    return null;
   }
 
   /**
@@ -145,7 +142,8 @@ export class VersionLoader {
 
   /** @throws QuorateError malformed when revisions are missing */
   finish(): LoadedVersions {
-    this.#closeKey();
+    const fault = this.#closeKey();
+    if (fault !== null) throw errMalformed(fault);
     const { revision, compactedRevision } = this.#options;
     if (this.#log.end !== revision + 1) throw errMalformed(`the log ends before revision ${this.#log.end} instead of after ${revision}`);
     return {
