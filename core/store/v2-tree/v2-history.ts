@@ -82,7 +82,6 @@ export class V2History {
   #count = 0;
   /** All events of revisions from here on are in the ring, as far as it reaches. */
   #countedFrom = 0;
-  #countedTo = 0;
 
   constructor(source: NodeSource) {
     this.#source = source;
@@ -92,7 +91,6 @@ export class V2History {
   add(record: RevisionRecord): void {
     if (this.#ring === null) return;
     for (let left = countEvents(record); left > 0; left--) this.#push(record.revision);
-    this.#countedTo = record.revision;
   }
 
   #push(revision: number): void {
@@ -102,7 +100,7 @@ export class V2History {
     if (this.#count < V2_HISTORY_EVENTS) this.#count++;
   }
 
-  /** The state was replaced as a whole: count again when asked. */
+  /** The state was replaced as a whole, or its revision raised without a record: count again when asked. */
   forget(): void {
     this.#ring = null;
   }
@@ -127,7 +125,6 @@ export class V2History {
     for (const revision of newest.slice(-V2_HISTORY_EVENTS)) this.#push(revision);
     // Nothing at all lies before the first revision, so that a history which begins there is whole from index 1 on.
     this.#countedFrom = from <= 2 ? 1 : from;
-    this.#countedTo = store.revision;
   }
 
   /** Records of [from, to). */
@@ -146,8 +143,7 @@ export class V2History {
   /** The oldest index that a watch can begin at. */
   #start(): number {
     const { store } = this.#source;
-    // A revision may also be raised without a record (VersionStore.raiseRevision).
-    if (this.#ring === null || this.#countedTo !== store.revision) this.#countBack();
+    if (this.#ring === null) this.#countBack();
     const oldest = this.#count < V2_HISTORY_EVENTS ? this.#countedFrom : (this.#ring?.[this.#next] ?? this.#countedFrom);
     return store.compactedRevision < 2 ? oldest : Math.max(oldest, store.compactedRevision + 1);
   }

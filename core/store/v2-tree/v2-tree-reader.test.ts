@@ -224,9 +224,21 @@ describe("history", () => {
 
   test("ends at a compaction", () => {
     for (let n = 0; n < 10; n++) put("/a");
+    expect(cleared(5)).toBe("kept");
     apply({ kind: "compact", revision: 5 });
     expect(cleared(5)).toContain("[6/5]");
+    machine.v2.reset();
+    expect(cleared(5)).toContain("[6/5]");
     expect(cleared(6)).toBe("kept");
+  });
+
+  test("begins anew where the revision was raised", () => {
+    put("/a");
+    expect(cleared(2)).toBe("kept");
+    machine.raiseRevision(100);
+    expect(cleared(2)).toContain("[101/2]");
+    put("/a");
+    expect(cleared(101)).toBe("kept");
   });
 });
 

@@ -86,7 +86,7 @@ export class V2Tree implements V2TreeView {
     }
   }
 
-  /** The state was replaced as a whole (a snapshot was restored). */
+  /** The state was replaced as a whole (a snapshot was restored), or its revision raised without a record. */
   reset(): void {
     this.#untold = [];
     this.#history.forget();

@@ -31,7 +31,7 @@ export interface V2TreeView {
   readonly index: number;
   /** Watches that wait now. */
   readonly watcherCount: number;
-  /** Nodes ended by their TTL since this process began. */
+  /** Nodes ended by their TTL, as far as this process has applied it: what it replays of its log is counted too. */
   readonly expireCount: number;
   /**
    * Events at or after `sinceIndex` that concern `path`. As in etcd, a watch that stays hears of the end of its own node twice, and
