@@ -8,7 +8,7 @@ import type { Access } from "../core/api/access.ts";
 import type { ApiReply, ReplySink } from "../core/api/exchange.ts";
 import { stoppingReply } from "../core/api/pages.ts";
 import type { RouteTable } from "../core/api/route-table.ts";
-import { HttpExchange, ResponseSink, headerOf } from "./http-exchange.ts";
+import { HttpExchange, type ResponseSink, headerOf } from "./http-exchange.ts";
 import {
   BODY_TIMEOUT_MS,
   HEADERS_TIMEOUT_MS,
