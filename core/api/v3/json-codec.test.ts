@@ -197,6 +197,8 @@ describe("jsonDecoder() of a range request", () => {
     ['{"key":[256]}', "json: cannot unmarshal number 256 into Go value of type uint8"],
     ['{"key":"YQ"}', "illegal base64 data at input byte 0"],
     ['{"key":"Y-_="}', "illegal base64 data at input byte 1"],
+    ['{"key":"YQ==    "}', "illegal base64 data at input byte 4"],
+    ['{"key":" YWI"}', "illegal base64 data at input byte 0"],
     ['{"keys_only":"true"}', "json: cannot unmarshal string into Go value of type bool"],
     ['{"limit":1.5}', "json: cannot unmarshal number 1.5 into Go value of type int64"],
     ['{"limit":1.0}', "json: cannot unmarshal number 1.0 into Go value of type int64"],

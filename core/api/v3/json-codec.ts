@@ -80,14 +80,16 @@ function messageReader(table: MessageTable<unknown>, made: Map<object, Read>): R
     if (typeof json !== "object" || json === null || Array.isArray(json) || depth > MESSAGE_NESTING_MAX) throw IRREGULAR;
     const out: Record<string, unknown> = { ...defaults };
     const given = json as Record<string, unknown>;
+    let grouped = 0;
     for (const name in given) {
       const slot = slots.get(name);
       if (slot === undefined) continue;
       if (slot.betterName !== null && slot.betterName in given) continue;
       const value = given[name];
       out[slot.property] = value === null ? slot.ofNull : slot.read(value, doubts, depth);
+      if (slot.group !== null) grouped++;
     }
-    for (const group of groups) keepLastOfGroup(table, group, out);
+    if (grouped > 1) for (const group of groups) keepLastOfGroup(table, group, out);
     return out;
   };
   made.set(table, read);

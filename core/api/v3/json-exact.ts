@@ -11,7 +11,7 @@
 import { decodeBase64 } from "../../bytes/base64.ts";
 import type { Bytes } from "../../bytes/bytes.ts";
 import { fromUint8Array } from "../../bytes/bytes.ts";
-import { utf8Encode } from "../../bytes/utf8.ts";
+import { utf8Decode, utf8Encode } from "../../bytes/utf8.ts";
 import { errBadJson } from "../../errors.ts";
 import { JsonScanner, isSpace } from "./json-scanner.ts";
 import { type JsonTree, jsonTree, textOf } from "./json-tree.ts";
@@ -146,7 +146,7 @@ function readEnum(field: Field, tree: JsonTree): number {
   const table = field.enumeration!;
   if (tree === "null") return 0;
   if (kindOf(tree) === "string") {
-    const name = (tree as string).slice(1, -1);
+    const name = utf8Decode((tree as string).slice(1, -1) as Bytes);
     const number = table.values.indexOf(name);
     if (number < 0) throw errBadJson(`unknown value ${JSON.stringify(name)} for enum ${table.name}`);
     return number;
