@@ -47,9 +47,11 @@ const NO_FIELDS: Omit<KeyRequest, "path"> = {
   noValueOnSuccess: false,
 };
 
-class Fault {
+/** Ends the check at the first fault; never leaves this file. */
+class Fault extends Error {
   readonly fault: FieldFault;
   constructor(row: FieldFault["row"], cause: string) {
+    super(cause);
     this.fault = { row, cause: ascii(cause) };
   }
 }

@@ -3,7 +3,6 @@
  * which action) are applied with the state in hand, in `v2-tree.ts`. Source: etcd's v2 API documentation.
  */
 import type { Bytes } from "../../bytes/bytes.ts";
-import type { KeyValue } from "../command.ts";
 
 /** What happened to a node, as v2 clients see it. */
 export type V2Action = "set" | "create" | "update" | "delete" | "compareAndSwap" | "compareAndDelete" | "expire";
@@ -62,6 +61,3 @@ export interface V2Note {
 export function isRemoval(action: V2Action): boolean {
   return action === "delete" || action === "compareAndDelete" || action === "expire";
 }
-
-/** For readers of the tree: the key that carries a node. */
-export type V2Carrier = KeyValue;
