@@ -18,7 +18,7 @@ import {
 import type { Entry, SnapshotMeta, Term } from "../raft/types.ts";
 import { type Applied, type Command, type CommandBody, type LeaseId, type Result, type ResultOf } from "../store/command.ts";
 import { decodeCommand, encodeCommand } from "../store/command-codec.ts";
-import { StateMachine } from "../store/state-machine.ts";
+import { type FrozenState, StateMachine } from "../store/state-machine.ts";
 import type { StoreView } from "../store/store-view.ts";
 import type { WatchStats } from "../store/watch/watch-hub.ts";
 import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
@@ -246,7 +246,8 @@ export class Replica implements Member {
   }
 
   async #restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    await this.#store.restore(chunks);
+    const header = await this.#store.restore(chunks);
+    if (header.index !== meta.index) throw new InvariantError(`the snapshot of index ${meta.index} holds the state at ${header.index}`);
     this.#appliedIndex = meta.index;
     this.#appliedTerm = meta.term;
     this.#entriesSinceSnapshot = 0;
@@ -405,8 +406,10 @@ export class Replica implements Member {
     this.#entriesSinceSnapshot = 0;
     this.#bytesSinceSnapshot = 0;
     const began = this.#options.clock.monotonicMs();
+    // Frozen before anything is awaited: a command applied meanwhile would be in the snapshot and again in the log after it.
+    const frozen = this.#freeze();
     try {
-      const meta = await this.#consensus.snapshot({ index, term, id: `${term}-${index}` }, this.snapshot());
+      const meta = await this.#consensus.snapshot({ index, term, id: `${term}-${index}` }, this.#chunksOf(frozen));
       const millis = Math.round(this.#options.clock.monotonicMs() - began);
       this.stats.snapshots++;
       this.stats.snapshotMillis += millis;
@@ -415,19 +418,29 @@ export class Replica implements Member {
       this.#entriesSinceSnapshot += entries;
       this.#bytesSinceSnapshot += bytes;
       throw error;
+    } finally {
+      frozen.release();
     }
   }
 
   async *snapshot(): AsyncIterable<Uint8Array> {
-    const frozen = this.#store.freeze({ clusterId: this.clusterId, index: this.#appliedIndex, term: this.#appliedTerm });
+    const frozen = this.#freeze();
     try {
-      for (const chunk of frozen.chunks()) {
-        yield chunk;
-        await this.#options.pause();
-        if (this.#stopping || this.#failure !== null) throw errStopped();
-      }
+      yield* this.#chunksOf(frozen);
     } finally {
       frozen.release();
+    }
+  }
+
+  #freeze(): FrozenState {
+    return this.#store.freeze({ clusterId: this.clusterId, index: this.#appliedIndex, term: this.#appliedTerm });
+  }
+
+  async *#chunksOf(frozen: FrozenState): AsyncIterable<Uint8Array> {
+    for (const chunk of frozen.chunks()) {
+      yield chunk;
+      await this.#options.pause();
+      if (this.#stopping || this.#failure !== null) throw errStopped();
     }
   }
 
