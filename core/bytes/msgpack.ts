@@ -8,6 +8,10 @@ import { type Bytes, EMPTY, bytesFrom } from "./bytes.ts";
 
 const TWO_32 = 0x1_0000_0000;
 
+/** From this length on, the host's encoder is faster than going through the characters. */
+const LONG = 48;
+const encoder = new TextEncoder();
+
 /** What was read is not what was written: cut short, damaged, or of another format. */
 export function errMalformed(what: string): QuorateError {
   return new QuorateError("dataLoss", "malformed", `malformed data: ${what}`);
@@ -110,8 +114,12 @@ export class MsgpackWriter {
     } else this.#tagged32(0xc6, length);
     const data = this.#data;
     let to = this.#length;
+    this.#length += length;
+    if (length >= LONG) {
+      const { read, written } = encoder.encodeInto(value, data.subarray(to, to + length));
+      if (read === length && written === length) return; // it was ASCII, so that UTF-8 is the same
+    }
     for (let at = 0; at < length; at++) data[to++] = value.charCodeAt(at);
-    this.#length = to;
   }
 
   /** The head of an array: its items follow. */

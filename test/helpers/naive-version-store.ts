@@ -54,7 +54,9 @@ export class NaiveVersionStore implements VersionStore {
   }
 
   get(key: Bytes, revision?: number): KeyValue | undefined {
-    return this.#liveAt(this.#at(revision)).find((kv) => kv.key === key);
+    const at = this.#at(revision);
+    const newest = this.#written.findLast((kv) => kv.key === key && kv.modRevision <= at);
+    return newest !== undefined && newest.version > 0 ? newest : undefined;
   }
 
   scan(range: KeyRange, options: ScanOptions = {}): Iterable<KeyValue> {
@@ -85,7 +87,7 @@ export class NaiveVersionStore implements VersionStore {
   }
 
   #write(kv: KeyValue): void {
-    const at = this.#written.findIndex((one) => one.key === kv.key && one.modRevision === kv.modRevision);
+    const at = this.#written.findLastIndex((one) => one.key === kv.key && one.modRevision === kv.modRevision);
     if (at >= 0) this.#written[at] = kv;
     else this.#written.push(kv);
   }

@@ -195,7 +195,7 @@ test("random histories: the memory store answers as the naive one", () => {
       for (const one of steps) pair.take(one);
       pair.compareAll();
     }),
-    { numRuns: 150 },
+    { numRuns: 500 },
   );
 });
 
@@ -205,7 +205,7 @@ test("many keys: the tree splits, merges and counts as the naive store", () => {
   let state = 12345;
   const next = (below: number) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below;
   const name = (at: number) => `key/${String(at).padStart(5, "0")}` as Bytes;
-  for (let round = 0; round < 12; round++) {
+  for (let round = 0; round < 8; round++) {
     const writes: Write[] = [];
     for (let at = 0; at < 700; at++) writes.push({ key: name(next(3000)), value: String(round) as Bytes });
     pair.take({ do: "write", writes, note: false });

@@ -37,8 +37,19 @@ function mix(hash: number, word: number): number {
   return (Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0;
 }
 
+/** From this length on, the host's encoder and words of its output are faster than asking for each character. */
+const LONG = 64;
+// Scratch: written and read within one call, never kept.
+const encoder = new TextEncoder();
+const scratch = new Uint8Array(16 * 1024);
+const scratchView = new DataView(scratch.buffer);
+
 /** Continues a 32-bit hash with the bytes of a string, and its length. */
 export function hashBytes(hash: number, bytes: string): number {
+  return bytes.length < LONG ? hashShort(hash, bytes) : hashLong(hash, bytes);
+}
+
+function hashShort(hash: number, bytes: string): number {
   const { length } = bytes;
   let h = hash;
   let at = 0;
@@ -50,6 +61,21 @@ export function hashBytes(hash: number, bytes: string): number {
   let rest = length;
   for (; at < length; at++) rest = Math.imul(rest, 257) + bytes.charCodeAt(at);
   return mix(h, rest);
+}
+
+/** Over the UTF-8 form of the characters, which tells byte strings apart as well as they do themselves. */
+function hashLong(hash: number, bytes: string): number {
+  let h = hash;
+  for (let left = bytes; left.length > 0;) {
+    const { read, written } = encoder.encodeInto(left, scratch);
+    let at = 0;
+    for (; at + 3 < written; at += 4) h = mix(h, scratchView.getInt32(at, true));
+    let rest = written;
+    for (; at < written; at++) rest = Math.imul(rest, 257) + scratch[at]!;
+    h = mix(h, rest);
+    left = left.slice(read);
+  }
+  return mix(h, bytes.length);
 }
 
 /** Continues a 32-bit hash with a safe integer. */
