@@ -24,8 +24,9 @@ function isDiskStalled(state: RaftState): boolean {
 export function mayCampaign(state: RaftState): boolean {
   if (state.role === "leader" || state.amnesiac || state.removed || state.installing.length > 0) return false;
   // A joiner walks through every configuration of the past; under a reused id an old one could make it a quorum of its own
-  // (openraft, FAQ "reuse of a node id").
-  if (state.commit < state.options.restored.joinIndex) return false;
+  // (openraft, FAQ "reuse of a node id"). Once its log reaches the entry that added it the past is behind it. Waiting until that entry
+  // is committed would be too much: the joiner may hold the longest log, and then nobody else can win the election that commits it.
+  if (state.log.last < state.options.restored.joinIndex) return false;
   return mayVoteSomewhere(state) && !isDiskStalled(state);
 }
 

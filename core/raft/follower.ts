@@ -20,7 +20,7 @@ import {
 } from "./state.ts";
 import type { Config, Entry, Index, SnapshotMeta } from "./types.ts";
 
-/** Offers remembered while a fetch runs; older ones are forgotten. */
+/** Fetches that may be under way or being given up at a time; a further offer waits for one of them to end. */
 const MAX_INSTALLING = 4;
 
 /** A word of the leader of this term. @returns false when it cannot be: there is one leader a term */
@@ -160,20 +160,23 @@ export function handleSnapshotOffer(state: RaftState, message: SnapshotOffer): v
     setCommit(state, meta.index);
     return acceptAppend(state, message.from, meta.index, 0, meta.index);
   }
+  const known = state.installing.some((one) => one.id === meta.id);
+  if (!known && state.installing.length >= MAX_INSTALLING) return;
+  // One install at a time: the newest offer replaces the one that runs, whose end is still understood if it comes first.
+  state.installing = [...state.installing.filter((one) => one.id !== meta.id), meta];
   state.installFrom = message.from;
   state.installWanted = true;
-  const newest = state.installing.at(-1);
-  if (newest?.id === meta.id) return;
-  // One install at a time: the newest offer replaces the one that runs, whose end is still understood if it comes first.
-  state.installing = [...state.installing.filter((one) => one.id !== meta.id), meta].slice(-MAX_INSTALLING);
 }
 
-/** The host has the snapshot durably, marked in its log, and its state machine swapped; or it gave up. */
+/**
+ * The host has the snapshot durably, marked in its log, and its state machine swapped; or it gave up. Every install ends with one
+ * such report, also one that was replaced by a newer offer: until then nobody knows which state the machine is in.
+ */
 export function snapshotInstalled(state: RaftState, id: string, ok: boolean): void {
   const meta = state.installing.find((one) => one.id === id);
   if (meta === undefined) return;
   state.options.trace?.({ node: state.id, term: state.term, event: "install", index: meta.index, id, ok });
-  state.installing = state.installing.filter((one) => one.id !== id && (!ok || one.index > meta.index));
+  state.installing = state.installing.filter((one) => one.id !== id);
   if (state.installing.length === 0) state.installWanted = false;
   if (ok) replaceLog(state, meta);
   const { leader } = state;

@@ -28,7 +28,7 @@ import { type ConfigAt, type Options, type RaftState, cloneState, configAt, crea
 import { type Status, statusOf } from "./status.ts";
 import { tick } from "./timers.ts";
 import { type TransferResult, transferLeadership } from "./transfer.ts";
-import type { Index, NodeId, SnapshotMeta } from "./types.ts";
+import type { Index, NodeId, SnapshotMeta, Term } from "./types.ts";
 
 export class RaftNode {
   readonly #state: RaftState;
@@ -109,7 +109,10 @@ export class RaftNode {
     compacted(this.#state, meta);
   }
 
-  /** A fetched snapshot is durable, marked in the log, and in the state machine; or its fetch was given up. */
+  /**
+   * A fetched snapshot is durable, marked in the log, and in the state machine; or its fetch was given up. Owed once for every snapshot
+   * that `Ready.install` named, also for one that a newer offer replaced.
+   */
   snapshotInstalled(id: string, ok: boolean): void {
     snapshotInstalled(this.#state, id, ok);
   }
@@ -153,14 +156,14 @@ function adoptTerm(state: RaftState, message: Message): boolean {
     case "preVote":
       return true; // asks for a term that nobody has yet
     case "preVoteReply":
-      if (!message.granted) becomeFollower(state, message.term, null);
+      if (!message.granted) followTerm(state, message.term);
       return true;
     case "vote":
       if (!message.transfer && isSticky(state)) {
         dropped(state, message, "a leader was heard lately");
         return false;
       }
-      becomeFollower(state, message.term, null);
+      followTerm(state, message.term);
       return true;
     case "append":
     case "heartbeat":
@@ -168,9 +171,21 @@ function adoptTerm(state: RaftState, message: Message): boolean {
       becomeFollower(state, message.term, message.from);
       return true;
     default:
-      becomeFollower(state, message.term, null);
+      followTerm(state, message.term);
       return true;
   }
+}
+
+/**
+ * A newer term without a leader. The timer goes on: only a leader's word or a granted vote sets it back (§3.4). Otherwise a member
+ * that asks often and cannot win, because its log is short, would keep those from asking that can.
+ */
+function followTerm(state: RaftState, term: Term): void {
+  const { role, electionElapsed, electionTimeout } = state;
+  becomeFollower(state, term, null);
+  if (role === "leader") return;
+  state.electionElapsed = electionElapsed;
+  state.electionTimeout = electionTimeout;
 }
 
 /** Words that mean something in a later term too: a read stays confirmed, a pre-vote is refused with a reason. */

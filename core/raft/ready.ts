@@ -32,7 +32,7 @@ export interface Ready {
   readonly apply: readonly Entry[];
   readonly reads: readonly { readonly ctx: string; readonly index: Index }[];
   readonly readsFailed: readonly ReadFailure[];
-  /** Begin or continue fetching. A snapshot that replaces a running fetch comes here too: one at a time is installed. */
+  /** Begin or continue fetching. One at a time is installed: another one replaces the fetch that runs, whose end is reported as failed. */
   readonly install?: { readonly meta: SnapshotMeta; readonly from: NodeId };
   /** Open and close links to peers on this. */
   readonly config?: { readonly current: Config; readonly index: Index; readonly committed: boolean };

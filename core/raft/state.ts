@@ -144,7 +144,7 @@ export interface RaftState {
   rounds: { seq: number; at: number }[];
   leaseUntil: number;
 
-  /** Snapshots being fetched, newest last; more than one when a newer offer replaced a running one. */
+  /** Snapshots whose installation has not ended, newest offer last; more than one when an offer replaced a running one. */
   installing: SnapshotMeta[];
   installFrom: NodeId | null;
   installWanted: boolean;

@@ -53,14 +53,13 @@ export class Checker {
   readonly #leaders = new Map<number, NodeId>();
   readonly #votes = new Map<string, NodeId>();
   readonly #openReads = new Map<string, Index>();
-  readonly #appliedOnce = new Map<NodeId, { term: number; commit: number }>();
   readsConfirmed = 0;
 
   constructor(hosts: Map<NodeId, Host>, founding: readonly Entry[], checkTable: boolean) {
     this.hosts = hosts;
     this.checkTable = checkTable;
     for (const entry of founding) {
-      this.ledger.add(entry);
+      this.ledger.add(entry, entry.term);
       this.#entries.set(place(entry.index, entry.term), { entry, prevTerm: 0 });
       if (entry.kind === "config") this.ledger.config = decodeConfig(entry.data);
     }
@@ -101,10 +100,6 @@ export class Checker {
 
   #monotone(host: Host, state: Readonly<RaftState>): void {
     const { before } = host;
-    const longest = this.#appliedOnce.get(host.id);
-    if (longest !== undefined) {
-      demand(before === null || state.term >= longest.term, "term-monotone", () => `${host.id}: term ${state.term} after ${longest.term}`);
-    }
     if (before === null) {
       demand(state.term >= host.disk.hard.term, "term-monotone", () => `${host.id} starts in term ${state.term}`);
       demand(state.commit >= host.disk.base, "commit-monotone", () => `${host.id} starts with commit ${state.commit}`);
@@ -165,9 +160,11 @@ export class Checker {
     const other = this.#leaders.get(state.term);
     demand(other === undefined || other === host.id, "one-leader", () => `${host.id} and ${other} lead in term ${state.term}`);
     this.#leaders.set(state.term, host.id);
-    // Whatever was committed before is in the log of who leads after. The newest is enough where logs match.
+    // Whatever was committed in earlier terms is in the log of who leads in a later one. (A candidate that learns late of its victory
+    // in an old term owes nothing to what was committed since.)
     const { ledger } = this;
     for (let index = Math.max(state.log.offset, 1); index <= ledger.top; index++) {
+      if (ledger.committedIn(index) >= state.term) break;
       const term = state.log.term(index);
       demand(
         term === ledger.term(index),
@@ -201,24 +198,24 @@ export class Checker {
   #enters(host: Host, state: Readonly<RaftState>, index: Index): void {
     const entry = state.log.entry(index);
     demand(entry !== undefined, "commit-gap", () => `${host.id} commits ${index}, which it does not have`);
-    const { before } = host;
-    // Entries of this very step (leaving a joint configuration) count by the configuration they brought.
-    const config =
-      before !== null && index <= before.last && before.role === "leader" ? before.config : (state.configs.at(-1) as ConfigAt).config;
     const has = (id: NodeId): boolean => {
       const disk = this.hosts.get(id)?.disk;
       if (disk === undefined) return false;
       if (disk.base >= index) return true;
       return disk.term(index) === entry.term;
     };
-    const durable = majority(config.voters, has) && majority(config.outgoing, has);
-    demand(
-      durable,
-      "commit-quorum",
-      () =>
-        `${host.id} commits ${index} of term ${entry.term}, durable on no quorum of ${JSON.stringify([config.voters, config.outgoing])}`,
-    );
-    this.ledger.add(entry);
+    const durable = (config: Config): boolean => majority(config.voters, has) && majority(config.outgoing, has);
+    const newest = state.configs.at(-1) as ConfigAt;
+    const counted = host.before?.role === "leader" ? host.before.config : newest.config;
+    // A step that commits a joint configuration appends the one that follows it, and counts by that from then on: the joint one
+    // itself has to be committed by its own rule first.
+    const previous = state.configs.at(-2);
+    const moved = newest.config !== counted && previous !== undefined && previous.index <= this.ledger.top;
+    const fine = durable(counted) || (moved && durable(newest.config));
+    demand(fine, "commit-quorum", () => {
+      return `${host.id} commits ${index} of term ${entry.term}, durable on no quorum of ${JSON.stringify([counted.voters, counted.outgoing])}`;
+    });
+    this.ledger.add(entry, state.term);
     if (entry.kind === "config") this.ledger.config = decodeConfig(entry.data);
   }
 
@@ -290,7 +287,6 @@ export class Checker {
     );
     const expected = this.ledger.hash(host.appliedIndex);
     demand(host.appliedHash === expected, "state-machine", () => `${host.id} differs from the ledger at ${host.appliedIndex}`);
-    this.#appliedOnce.set(host.id, { term: host.node?.inspect().term ?? 0, commit: host.appliedIndex });
   }
 
   /** A read was accepted: whatever is committed anywhere by now must be seen by it. */

@@ -32,7 +32,7 @@ export interface PendingWrite {
 }
 
 /** Bound of the loop that empties a node after one input. */
-const MAX_READYS_AN_INPUT = 200;
+const MAX_READYS_AN_INPUT = 20_000;
 
 /** What the checks remember of the node between two steps. */
 export interface Before {
@@ -161,12 +161,13 @@ export class Host {
     const done = this.pending.splice(0, count);
     let seq = 0;
     for (const write of done) {
+      if (write.install !== null) {
+        if (seq > 0) this.#persisted(seq);
+        seq = 0;
+      }
       this.#store(write);
       if (write.ready !== null) seq = write.seq;
-      else if (write.install !== null) {
-        if (seq > 0) this.#persisted(seq);
-        this.#swap(write.install);
-      }
+      if (write.install !== null) this.#swap(write.install);
     }
     if (seq > 0) this.#persisted(seq);
     for (const write of done) for (const message of write.ready?.sendAfterPersist ?? []) this.events.transmit(this, message, true);

@@ -20,6 +20,7 @@ export function applyHash(hash: number, entry: Entry): number {
 export class Ledger {
   readonly #entries: Entry[] = [];
   readonly #hashes: number[] = [0];
+  readonly #inTerm: Term[] = [];
   /** Newest committed configuration. */
   config: Config | null = null;
 
@@ -39,7 +40,13 @@ export class Ledger {
     return this.#hashes[index] as number;
   }
 
-  add(entry: Entry): void {
+  /** The term in which the entry became committed, which may be later than its own. */
+  committedIn(index: Index): Term {
+    return this.#inTerm[index - 1] as Term;
+  }
+
+  add(entry: Entry, committedIn: Term): void {
+    this.#inTerm.push(committedIn);
     this.#entries.push(entry);
     this.#hashes.push(applyHash(this.#hashes[this.#hashes.length - 1] as number, entry));
   }

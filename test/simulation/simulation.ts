@@ -204,10 +204,12 @@ export class Simulation implements HostEvents {
   }
 
   install(host: Host, meta: SnapshotMeta, from: NodeId): void {
-    // One fetch at a time a member; a newer offer replaces it.
-    if (this.#fetching.get(host.id) === `${host.life} ${meta.id}`) return;
+    // One fetch at a time a member; a newer offer replaces it. One that is being written already ends by itself.
     const ticket = `${host.life} ${meta.id}`;
+    const running = this.#fetching.get(host.id);
+    if (running === ticket || host.pending.some((write) => write.install?.id === meta.id)) return;
     this.#fetching.set(host.id, ticket);
+    if (running?.startsWith(`${host.life} `)) host.input((node) => node.snapshotInstalled(running.slice(running.indexOf(" ") + 1), false));
     this.count("fetch");
     const delay = TICK * this.#diskChance.exponential(this.swarm.fetchTicks);
     const { life } = host;
