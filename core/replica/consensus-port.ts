@@ -11,10 +11,13 @@ export interface ConsensusHost {
   /** Replaces the state by that of a snapshot, before entries after it are applied. */
   restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /**
-   * Office won or lost. Losing it fails the proposals that were not applied with an unknown outcome.
+   * Office won or lost, or somebody else's. Losing it fails the proposals that were not applied with an unknown outcome.
    * @param term the current one
+   * @param leader null while there is none
    */
-  officeChanged(leading: boolean, term: Term): void;
+  officeChanged(leading: boolean, term: Term, leader: NodeId | null): void;
+  /** Answers a question that another member asked with `askLeader`. What it throws reaches the asker. */
+  answer(from: NodeId, request: unknown): Promise<unknown>;
   /** The member cannot go on: a device failed or an invariant broke. Called once. */
   failed(error: Error): void;
 }
@@ -32,7 +35,22 @@ export interface ConsensusStatus {
   readonly last: Index;
 }
 
+export interface ConsensusMember {
+  readonly id: NodeId;
+  readonly learner: boolean;
+  readonly meta: MemberMeta;
+}
+
+/** What a configuration keeps of each member. */
+export interface MemberMeta {
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+}
+
 export interface Consensus {
+  /** Known once `start` has opened the storage. Decimal uint64. */
+  readonly identity: { readonly clusterId: string; readonly memberId: NodeId };
   /** Recovers: restores the newest snapshot and applies what is known to be committed. Resolves when the member can serve. */
   start(host: ConsensusHost): Promise<void>;
   /** Answers at once; the entry is applied later, or never when office is lost. */
@@ -40,6 +58,15 @@ export interface Consensus {
   /** Resolves when a read of the applied state is linearizable; undefined when it is so already. @throws QuorateError noLeader */
   readBarrier(): Promise<void> | undefined;
   status(): ConsensusStatus;
+  /** Time passed: whole ticks since the last call. */
+  tick(ticks: number): void;
+  /**
+   * Sends a question to the leader, which answers it with `ConsensusHost.answer`.
+   * @throws QuorateError `noLeader` and `notSent` when it certainly was not asked, `timeout` when that is unknown, or the leader's error
+   */
+  askLeader(request: unknown, timeoutMs: number): Promise<unknown>;
+  /** Everybody in the present configuration. */
+  members(): readonly ConsensusMember[];
   /**
    * Takes a snapshot of the state as of the last applied entry and then drops the log before it.
    * @param chunks made by the host from a frozen view

@@ -14,3 +14,5 @@ export const LEASE_CHECKPOINT_BATCH = 1_000;
 export const SNAPSHOT_LOG_BYTES = 512 * 1024 * 1024;
 /** Keys and revisions that one slice of a physical compaction looks at: a few milliseconds at most. */
 export const COMPACTION_SLICE = 2_000;
+/** A member that does not lead gives up passing a request on after this time: etcd's request timeout of 5 s and two election timeouts. */
+export const FORWARD_MS_MAX = 7_000;

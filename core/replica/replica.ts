@@ -8,12 +8,15 @@
 import { InvariantError } from "../invariant.ts";
 import {
   type QuorateError,
+  errBadField,
   errLeaderChanged,
   errLeaseNotFound,
   errNoLeader,
   errNoSpace,
+  errNotLeader,
   errStopped,
   errTooManyRequests,
+  isQuorateError,
 } from "../errors.ts";
 import type { Entry, SnapshotMeta, Term } from "../raft/types.ts";
 import { type Applied, type Command, type CommandBody, type LeaseId, type Result, type ResultOf } from "../store/command.ts";
@@ -27,6 +30,7 @@ import type { Consensus, ConsensusHost } from "./consensus-port.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import {
   COMPACTION_SLICE,
+  FORWARD_MS_MAX,
   LEASE_CHECKPOINT_BATCH,
   LEASE_CHECKPOINT_INTERVAL_MS,
   LEASE_REVOKES_PER_SECOND,
@@ -36,15 +40,14 @@ import type { Member, MemberStatus, PeerInfo } from "./member.ts";
 import { StoreClock } from "./store-clock.ts";
 
 export interface ReplicaOptions {
-  readonly consensus: Consensus & { readonly identity: { readonly clusterId: string; readonly memberId: string } };
+  readonly consensus: Consensus;
   readonly clock: Clock;
   /** Cryptographically random bytes. */
   readonly randomBytes: (count: number) => Uint8Array;
   /** Lets the host's event loop take its turn; between slices of long work. */
   readonly pause: () => Promise<void>;
-  readonly name: string;
-  readonly peerUrls: readonly string[];
-  readonly clientUrls: readonly string[];
+  /** One tick of the consensus; its heartbeat interval. */
+  readonly tickMs: number;
   /** A snapshot is taken after so many entries. */
   readonly snapshotEntries: number;
   /** Space that keys and values may take, in bytes. */
@@ -107,6 +110,10 @@ export class Replica implements Member {
   #leaderSince = 0;
   #failure: Error | null = null;
   #stopping = false;
+  #leader: string | null = null;
+  /** Those who wait for a leader: woken by each tick and each change of office. */
+  #untilTick: (() => void)[] = [];
+  #tickRest = 0;
   #entriesSinceSnapshot = 0;
   #bytesSinceSnapshot = 0;
   #snapshotting: Promise<void> | null = null;
@@ -141,7 +148,8 @@ export class Replica implements Member {
     const host: ConsensusHost = {
       apply: (entries) => this.#apply(entries),
       restore: (meta, chunks) => this.#restore(meta, chunks),
-      officeChanged: (leading, term) => this.#officeChanged(leading, term),
+      officeChanged: (leading, term, leader) => this.#officeChanged(leading, term, leader),
+      answer: (_from, request) => this.#answer(request),
       failed: (error) => this.#fail(error),
     };
     await this.#consensus.start(host);
@@ -171,17 +179,18 @@ export class Replica implements Member {
   // ---- writes
 
   propose<B extends CommandBody>(body: B): Promise<Applied<ResultOf<B["kind"]>>> {
-    return new Promise((resolve, reject) => {
+    return new Promise<Applied>((resolve, reject) => {
       try {
-        this.#propose(body, resolve as (applied: Applied) => void, reject);
+        if (!this.#propose(body, resolve, reject)) this.#forward(body).then(resolve, reject);
       } catch (error) {
         this.stats.proposalsFailed++;
         reject(error as Error);
       }
-    });
+    }) as Promise<Applied<ResultOf<B["kind"]>>>;
   }
 
-  #propose(body: CommandBody, resolve: (applied: Applied) => void, reject: (error: QuorateError) => void): void {
+  /** @returns false when this member does not lead: nothing was done */
+  #propose(body: CommandBody, resolve: (applied: Applied) => void, reject: (error: QuorateError) => void): boolean {
     if (this.#failure !== null || this.#stopping) throw errStopped();
     const command = { ...body, time: this.#storeClock.now() } as Command;
     const data = encodeCommand(command);
@@ -192,10 +201,65 @@ export class Replica implements Member {
     const proposed = this.#consensus.propose(data);
     if (!proposed.ok) {
       if (proposed.why === "overloaded") throw errTooManyRequests();
-      throw proposed.why === "stopped" ? errStopped() : errNoLeader();
+      if (proposed.why === "stopped") throw errStopped();
+      return false;
     }
     this.stats.proposals++;
     this.#waiters.set(proposed.index, { command, term: proposed.term, resolve, reject });
+    return true;
+  }
+
+  /**
+   * Has the leader propose it. What certainly was not proposed is tried again, with whoever leads by then; an unknown outcome is
+   * told as such and never repeated.
+   */
+  async #forward(body: CommandBody): Promise<Applied> {
+    if (isLeadersOwn(body)) throw errNotLeader(); // must not take effect under another leader
+    const data = encodeCommand({ ...body, time: 0 } as Command);
+    const answer = await this.#askLeader(
+      { propose: data },
+      () => new Promise<Applied | undefined>((resolve, reject) => void (this.#propose(body, resolve, reject) || resolve(undefined))),
+    );
+    return answer as Applied;
+  }
+
+  /**
+   * Asks the leader, or does it here when this member has become the leader meanwhile.
+   * @param here undefined: not leading after all
+   * @throws QuorateError noLeader when none was found in time
+   */
+  async #askLeader(request: unknown, here: () => Promise<unknown>): Promise<unknown> {
+    const deadline = this.#options.clock.monotonicMs() + FORWARD_MS_MAX;
+    for (;;) {
+      if (this.#failure !== null || this.#stopping) throw errStopped();
+      if (this.#leading) {
+        const done = await here();
+        if (done !== undefined) return done;
+      } else if (this.#leader !== null) {
+        try {
+          return await this.#consensus.askLeader(request, FORWARD_MS_MAX);
+        } catch (error) {
+          if (!isQuorateError(error) || !CERTAINLY_NOT_DONE.has(error.reason)) throw error;
+        }
+      }
+      if (this.#options.clock.monotonicMs() > deadline) throw errNoLeader();
+      await new Promise<void>((resolve) => this.#untilTick.push(resolve));
+    }
+  }
+
+  /** A question of another member, which takes this one for the leader. Its form was checked by nobody yet. */
+  async #answer(request: unknown): Promise<unknown> {
+    if (!this.#leading) throw errNotLeader();
+    const { propose, keepAlive, leaseRemaining } = (request ?? {}) as { propose?: unknown; keepAlive?: unknown; leaseRemaining?: unknown };
+    if (propose instanceof Uint8Array) {
+      const body: CommandBody = decodeCommand(propose);
+      return new Promise<Applied>((resolve, reject) => {
+        if (!this.#propose(body, resolve, reject)) reject(errNotLeader());
+      });
+    }
+    if (typeof keepAlive === "string") return this.#keepAliveHere(keepAlive);
+    if (typeof leaseRemaining === "string") return this.#leaseRemainingHere(leaseRemaining);
+    throw errBadField("request", "a question to the leader that this member does not know");
   }
 
   /** Once for each time that the quota is met; the alarm itself is a command, so that it outlives a restart. */
@@ -254,9 +318,13 @@ export class Replica implements Member {
     this.#bytesSinceSnapshot = 0;
   }
 
-  #officeChanged(leading: boolean, term: Term): void {
+  #officeChanged(leading: boolean, term: Term, leader: string | null): void {
+    const was = this.#leading && this.#term === term;
+    this.#leader = leader;
     this.#leading = leading;
     this.#term = term;
+    this.#wake();
+    if (leading && was) return;
     this.#leaderSince = this.#options.clock.wallMs();
     this.#storeClock.atLeast(this.#store.clockMs);
     this.#leaseClock.clear();
@@ -279,6 +347,10 @@ export class Replica implements Member {
     this.#options.onFailed(error);
   }
 
+  #wake(): void {
+    for (const resolve of this.#untilTick.splice(0)) resolve();
+  }
+
   // ---- reads
 
   readBarrier(): Promise<void> | undefined {
@@ -299,6 +371,11 @@ export class Replica implements Member {
   }
 
   async keepAlive(id: LeaseId): Promise<number> {
+    if (this.#leading) return this.#keepAliveHere(id);
+    return (await this.#askLeader({ keepAlive: id }, () => this.#keepAliveHere(id))) as number;
+  }
+
+  async #keepAliveHere(id: LeaseId): Promise<number> {
     const lease = this.#store.leaseTable.get(id);
     if (lease === undefined || lease.v2 || this.#leaseClock.deadline(id) === undefined) throw errLeaseNotFound();
     if (lease.remainingMs !== null) {
@@ -312,6 +389,11 @@ export class Replica implements Member {
   }
 
   async leaseRemainingSeconds(id: LeaseId): Promise<number> {
+    if (this.#leading) return this.#leaseRemainingHere(id);
+    return (await this.#askLeader({ leaseRemaining: id }, () => this.#leaseRemainingHere(id))) as number;
+  }
+
+  async #leaseRemainingHere(id: LeaseId): Promise<number> {
     await this.readBarrier();
     if (this.#store.leaseTable.get(id) === undefined) throw errLeaseNotFound();
     const deadline = this.#leaseClock.deadline(id);
@@ -331,20 +413,30 @@ export class Replica implements Member {
 
   /** To be called about ten times a second. Never throws; what fails is named through `onNotice` or `onFailed`. */
   tick(): void {
-    if (this.#failure !== null || this.#stopping || !this.#leading) return;
+    if (this.#failure !== null || this.#stopping) return;
     const now = this.#options.clock.monotonicMs();
     const elapsed = this.#tickedAt === null ? 0 : now - this.#tickedAt;
     this.#tickedAt = now;
+    this.#tickRest += elapsed;
+    const ticks = Math.floor(this.#tickRest / this.#options.tickMs);
+    this.#tickRest -= ticks * this.#options.tickMs;
+    if (ticks > 0) this.#consensus.tick(ticks);
+    this.#wake();
+    if (this.#leading) this.#lead(now, elapsed);
+    this.#freeCompacted();
+    if (this.#entriesSinceSnapshot >= this.#options.snapshotEntries || this.#bytesSinceSnapshot >= SNAPSHOT_LOG_BYTES) {
+      this.#background("taking a snapshot", () => this.takeSnapshot());
+    }
+  }
+
+  /** What only the leader does. */
+  #lead(now: number, elapsed: number): void {
     this.#expireLeases(now, elapsed);
     this.#checkpointLeases(now);
     const { revision, compactedRevision } = this.#store;
     const target = this.#autoCompaction.due(now, revision, compactedRevision);
     if (target !== undefined) {
       this.#background("compacting by policy", () => this.propose({ kind: "compact", revision: target }));
-    }
-    this.#freeCompacted();
-    if (this.#entriesSinceSnapshot >= this.#options.snapshotEntries || this.#bytesSinceSnapshot >= SNAPSHOT_LOG_BYTES) {
-      this.#background("taking a snapshot", () => this.takeSnapshot());
     }
   }
 
@@ -467,7 +559,7 @@ export class Replica implements Member {
       raftIndex: status.commit,
       appliedIndex: this.#appliedIndex,
       diskBytes: this.#options.diskBytes(),
-      learner: false,
+      learner: this.#consensus.members().some((member) => member.id === this.memberId && member.learner),
       problems,
       startedAt: this.#startedAt,
       leaderSince: this.#leaderSince,
@@ -475,16 +567,24 @@ export class Replica implements Member {
   }
 
   members(): readonly PeerInfo[] {
-    const { name, peerUrls, clientUrls } = this.#options;
-    return [{ id: this.memberId, name, peerUrls, clientUrls, learner: false }];
+    return this.#consensus.members().map(({ id, learner, meta }) => ({ id, learner, ...meta }));
   }
 
   /** Answers what was acknowledged, refuses the rest, and lets go of the storage. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#wake();
     await Promise.allSettled([this.#snapshotting, this.#compacting]);
     await this.#consensus.stop();
     for (const waiter of this.#waiters.values()) waiter.reject(errStopped());
     this.#waiters.clear();
   }
+}
+
+/** Errors of asking the leader after which asking again cannot do a thing twice. */
+const CERTAINLY_NOT_DONE = new Set(["noLeader", "notLeader", "notSent"]);
+
+/** What a leader does on its own account, bound to its term. */
+function isLeadersOwn(body: CommandBody): boolean {
+  return (body.kind === "leaseRevoke" && body.term !== 0) || body.kind === "leaseCheckpoint";
 }

@@ -24,6 +24,9 @@ class Recorder implements ConsensusHost {
   officeChanged(leading: boolean): void {
     this.leading = leading;
   }
+  answer(): Promise<unknown> {
+    return Promise.reject(new Error("nobody asks"));
+  }
   failed(error: Error): void {
     this.failures.push(error);
   }
@@ -41,7 +44,11 @@ function member(disk = new MemoryLogDisk()) {
   const storage = new MemoryLogStorage(disk, async (action) => {
     if (control.hold && action === "append") await new Promise<void>((release, fail) => held.push({ release, fail }));
   });
-  const solo = new Solo({ storage, newIdentity: () => ({ clusterId: "7", memberId: "1" }) });
+  const solo = new Solo({
+    storage,
+    newIdentity: () => ({ clusterId: "7", memberId: "1" }),
+    meta: { name: "one", peerUrls: [], clientUrls: [] },
+  });
   return { solo, host: new Recorder(), control, disk };
 }
 

@@ -6,9 +6,9 @@
  * only then is the finished batch applied, so that the disk works while the batch is answered.
  */
 import { must } from "../invariant.ts";
-import { errStopped } from "../errors.ts";
+import { errNoLeader, errStopped } from "../errors.ts";
 import type { Entry, Index, SnapshotMeta, Term } from "../raft/types.ts";
-import type { Consensus, ConsensusHost, ConsensusStatus, Proposed } from "./consensus-port.ts";
+import type { Consensus, ConsensusHost, ConsensusMember, ConsensusStatus, MemberMeta, Proposed } from "./consensus-port.ts";
 import { PENDING_BYTES_MAX, PENDING_PROPOSALS_MAX } from "./limits.ts";
 import type { Identity, LogStorage, Recovered } from "./log-storage-port.ts";
 
@@ -19,6 +19,8 @@ export interface SoloOptions {
   readonly storage: LogStorage;
   /** Used when the storage is new. */
   readonly newIdentity: () => Identity;
+  /** How this member is listed. */
+  readonly meta: MemberMeta;
   /** Told what recovery had to repair, one sentence each. */
   readonly onRepairs?: (repairs: readonly string[]) => void;
 }
@@ -68,7 +70,7 @@ export class Solo implements Consensus {
     this.#term = Math.max(recovered.hard.term, tail?.term ?? 0, recovered.snapshot?.term ?? 0) + 1;
     await this.#storage.append({ hard: { term: this.#term, vote: this.#identity.memberId, commit: this.#last }, entries: [] }, true);
     this.#host = host;
-    host.officeChanged(true, this.#term);
+    host.officeChanged(true, this.#term, this.#identity.memberId);
   }
 
   propose(data: Uint8Array): Proposed {
@@ -143,6 +145,16 @@ export class Solo implements Consensus {
       applied: this.#applied,
       last: this.#last,
     };
+  }
+
+  tick(): void {} // nobody to hear from
+
+  askLeader(): Promise<unknown> {
+    return Promise.reject(errNoLeader()); // asked only by those who do not lead: this member stopped
+  }
+
+  members(): readonly ConsensusMember[] {
+    return [{ id: this.identity.memberId, learner: false, meta: this.#options.meta }];
   }
 
   async snapshot(

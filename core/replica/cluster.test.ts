@@ -1,0 +1,295 @@
+/** Three members in one process, over the memory log and the memory network, on a clock that the test moves. */
+import { afterEach, describe, expect, test } from "vitest";
+import { MemoryLogDisk, MemoryLogStorage } from "../../adapters/memory/log-storage.ts";
+import { MemoryNetwork } from "../../adapters/memory/transport.ts";
+import { ascii } from "../bytes/bytes.ts";
+import type { RangeRequest } from "../store/command.ts";
+import { RaftConsensus } from "./raft-consensus.ts";
+import { Replica } from "./replica.ts";
+
+const TICK_MS = 100;
+const IDS = ["1", "2", "3"];
+
+/** Lets everything that is ready happen: promises, and the deliveries of the network, which are microtasks here. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 400; turn++) await Promise.resolve();
+}
+
+class Cluster {
+  readonly network = new MemoryNetwork();
+  readonly clock = { now: 1_000_000 };
+  readonly disks = new Map<string, MemoryLogDisk>();
+  readonly members = new Map<string, { replica: Replica; consensus: RaftConsensus }>();
+  readonly failures: string[] = [];
+  snapshotEntries = 1_000_000;
+
+  async start(id: string, founding: readonly string[] = IDS): Promise<void> {
+    const disk = this.disks.get(id) ?? new MemoryLogDisk();
+    this.disks.set(id, disk);
+    const transport = this.network.transport(id);
+    const meta = (one: string) => ({ name: `m${one}`, peerUrls: [`http://${one}:2380`], clientUrls: [`http://${one}:2379`] });
+    const consensus = new RaftConsensus({
+      storage: new MemoryLogStorage(disk),
+      transport,
+      newIdentity: () => ({ clusterId: "77", memberId: id }),
+      founding: founding.map((one) => ({ id: one, meta: meta(one) })),
+      joinIndex: 0,
+      bootstrapPeers: [],
+      seed: Number(id),
+      onNotice: () => {},
+    });
+    const replica = new Replica({
+      consensus,
+      clock: { wallMs: () => this.clock.now, monotonicMs: () => this.clock.now },
+      randomBytes: (count) => new Uint8Array(count).fill(7),
+      pause: () => Promise.resolve(),
+      tickMs: TICK_MS,
+      snapshotEntries: this.snapshotEntries,
+      quotaBytes: 1e9,
+      autoCompaction: { mode: "off" },
+      onFailed: (error) => this.failures.push(`${id}: ${error.message}`),
+      onNotice: () => {},
+      diskBytes: () => 0,
+    });
+    await replica.start();
+    this.members.set(id, { replica, consensus });
+  }
+
+  replica(id: string): Replica {
+    return this.members.get(id)!.replica;
+  }
+
+  /** As kill -9: nothing is said to anybody; what was durable stays. */
+  async kill(id: string): Promise<void> {
+    for (const other of IDS) this.isolate(id, other);
+    this.members.delete(id);
+    this.disks.get(id)!.crash();
+  }
+
+  isolate(a: string, b: string): void {
+    this.network.cut(a, b);
+    this.network.cut(b, a);
+  }
+
+  async run(ms: number): Promise<void> {
+    for (let at = 0; at < ms; at += TICK_MS) {
+      this.clock.now += TICK_MS;
+      for (const { replica } of this.members.values()) replica.tick();
+      await settle();
+    }
+  }
+
+  leaders(): string[] {
+    return [...this.members].filter(([, { consensus }]) => consensus.status().leading).map(([id]) => id);
+  }
+
+  /** Runs until exactly one of those that are up leads and the others know. */
+  async untilLeader(): Promise<string> {
+    for (let at = 0; at < 20_000; at += TICK_MS) {
+      const [leader, ...more] = this.leaders();
+      const agreed = [...this.members.values()].every(({ consensus }) => consensus.status().leader === leader);
+      if (leader !== undefined && more.length === 0 && agreed) return leader;
+      await this.run(TICK_MS);
+    }
+    throw new Error("no leader within 20 s");
+  }
+
+  /** Runs the clock until the promise has settled. */
+  async during<T>(promise: Promise<T>): Promise<T> {
+    let done = false;
+    const mark = () => void (done = true);
+    promise.then(mark, mark);
+    await settle();
+    for (let at = 0; !done && at < 60_000; at += TICK_MS) await this.run(TICK_MS);
+    return promise;
+  }
+
+  put(id: string, key: string, value = "v") {
+    return this.during(
+      this.replica(id).propose({
+        kind: "put",
+        key: ascii(key),
+        value: ascii(value),
+        lease: "0",
+        prevKv: false,
+        ignoreValue: false,
+        ignoreLease: false,
+      }),
+    );
+  }
+
+  async get(id: string, key: string): Promise<string | undefined> {
+    await this.during(Promise.resolve(this.replica(id).readBarrier()));
+    return this.replica(id).store.range({ ...RANGE, key: ascii(key) }).kvs[0]?.value;
+  }
+}
+
+const RANGE: RangeRequest = {
+  key: ascii(""),
+  end: ascii(""),
+  revision: 0,
+  limit: 0,
+  sortTarget: "key",
+  sortOrder: "none",
+  keysOnly: false,
+  countOnly: false,
+  minModRevision: 0,
+  maxModRevision: 0,
+  minCreateRevision: 0,
+  maxCreateRevision: 0,
+};
+
+describe("Replica on RaftConsensus", () => {
+  let cluster: Cluster;
+  afterEach(() => expect(cluster.failures).toEqual([]));
+
+  async function three(): Promise<string> {
+    cluster = new Cluster();
+    for (const id of IDS) await cluster.start(id);
+    return cluster.untilLeader();
+  }
+
+  const others = (id: string) => IDS.filter((one) => one !== id);
+
+  test("a write through any member is read through every other at once", async () => {
+    await three();
+    for (const writer of IDS) {
+      await cluster.put(writer, "k", `from ${writer}`);
+      for (const reader of IDS) expect(await cluster.get(reader, "k")).toBe(`from ${writer}`);
+    }
+    await cluster.run(500);
+    const hashes = IDS.map((id) => cluster.replica(id).store.hash());
+    expect(new Set(hashes).size).toBe(1);
+    expect(
+      cluster
+        .replica("1")
+        .members()
+        .map((member) => member.name),
+    ).toEqual(["m1", "m2", "m3"]);
+  });
+
+  test("a refusal of the state machine reaches a client of a follower as the same error", async () => {
+    const leader = await three();
+    const put = cluster
+      .replica(others(leader)[0]!)
+      .propose({ kind: "put", key: ascii("k"), value: ascii("v"), lease: "5", prevKv: false, ignoreValue: false, ignoreLease: false });
+    await expect(cluster.during(put)).rejects.toMatchObject({ code: "notFound", reason: "leaseNotFound" });
+  });
+
+  test("writes go on after the leader is killed, and nothing acknowledged is lost", async () => {
+    const leader = await three();
+    const [a, b] = others(leader);
+    await cluster.put(leader, "before", "1");
+    await cluster.kill(leader);
+    await cluster.put(a!, "after", "2");
+    expect(await cluster.get(b!, "before")).toBe("1");
+    expect(await cluster.get(b!, "after")).toBe("2");
+    cluster.network.heal();
+    await cluster.start(leader);
+    await cluster.run(2_000);
+    expect(await cluster.get(leader, "after")).toBe("2");
+    const hashes = IDS.map((id) => cluster.replica(id).store.hash());
+    expect(new Set(hashes).size).toBe(1);
+  });
+
+  test("a leader that is cut off answers neither reads nor writes, and follows when it comes back", async () => {
+    const leader = await three();
+    const [a, b] = others(leader);
+    await cluster.put(leader, "k", "old");
+    cluster.isolate(leader, a!);
+    cluster.isolate(leader, b!);
+    const late = cluster.replica(leader).propose({
+      kind: "put",
+      key: ascii("lost"),
+      value: ascii("x"),
+      lease: "0",
+      prevKv: false,
+      ignoreValue: false,
+      ignoreLease: false,
+    });
+    const read = Promise.resolve(cluster.replica(leader).readBarrier());
+    read.catch(() => {});
+    await expect(cluster.during(late)).rejects.toMatchObject({ code: "unavailable" });
+    await cluster.put(a!, "k", "new");
+    await expect(cluster.during(read)).rejects.toMatchObject({ code: "unavailable" });
+    cluster.network.heal();
+    await cluster.run(3_000);
+    expect(await cluster.get(leader, "k")).toBe("new");
+    expect(await cluster.get(leader, "lost")).toBeUndefined();
+  });
+
+  test("a member that missed more than the log keeps is given a snapshot", async () => {
+    cluster = new Cluster();
+    cluster.snapshotEntries = 50;
+    for (const id of IDS) await cluster.start(id);
+    const leader = await cluster.untilLeader();
+    const [late] = others(leader);
+    await cluster.kill(late!);
+    cluster.disks.delete(late!); // comes back with an empty disk of the same size of knowledge as a new member
+    for (let n = 0; n < 120; n++) await cluster.put(leader, `k${n}`, String(n));
+    await cluster.run(1_000);
+    cluster.network.heal();
+    const disk = new MemoryLogDisk();
+    disk.boot = 1;
+    cluster.disks.set(late!, disk);
+    await cluster.start(late!);
+    await cluster.run(5_000);
+    expect(await cluster.get(late!, "k119")).toBe("119");
+    expect(cluster.replica(late!).store.hash()).toBe(cluster.replica(leader).store.hash());
+  });
+
+  test("a lease granted through a follower is renewed and ends by the leader's clock, on every member", async () => {
+    const leader = await three();
+    const [follower] = others(leader);
+    const grant = cluster.replica(follower!).propose({ kind: "leaseGrant", id: "5", ttlSeconds: 5 });
+    await cluster.during(grant);
+    const put = {
+      kind: "put",
+      key: ascii("l"),
+      value: ascii("v"),
+      lease: "5",
+      prevKv: false,
+      ignoreValue: false,
+      ignoreLease: false,
+    } as const;
+    await cluster.during(cluster.replica(follower!).propose(put));
+    await cluster.run(4_000);
+    expect(await cluster.during(cluster.replica(follower!).keepAlive("5"))).toBe(5);
+    await cluster.run(4_000);
+    expect(await cluster.get(follower!, "l")).toBe("v");
+    expect(await cluster.during(cluster.replica(follower!).leaseRemainingSeconds("5"))).toBeLessThanOrEqual(1);
+    await cluster.run(2_000);
+    for (const id of IDS) expect(await cluster.get(id, "l")).toBeUndefined();
+  });
+
+  test("a change of leader extends a lease and never shortens it; a paused leader revokes nothing when it wakes", async () => {
+    const leader = await three();
+    await cluster.during(cluster.replica(leader).propose({ kind: "leaseGrant", id: "9", ttlSeconds: 10 }));
+    await cluster.run(8_000);
+    const paused = cluster.members.get(leader)!;
+    cluster.members.delete(leader); // gets no ticks
+    for (const other of others(leader)) cluster.isolate(leader, other);
+    const next = await cluster.untilLeader();
+    expect(await cluster.during(cluster.replica(next).keepAlive("9"))).toBe(10);
+    await cluster.run(5_000);
+    cluster.members.set(leader, paused);
+    paused.replica.tick(); // its clock says that the lease is over
+    await settle();
+    cluster.network.heal();
+    await cluster.run(2_000);
+    expect(cluster.replica(next).store.lease("9")).toBeDefined();
+    expect(await cluster.during(cluster.replica(next).leaseRemainingSeconds("9"))).toBeGreaterThanOrEqual(1);
+  });
+
+  test("leadership moves when it is asked to, and when its holder stops in order", async () => {
+    const leader = await three();
+    const [a] = others(leader);
+    cluster.members.get(leader)!.consensus.transferLeadership(a!);
+    await cluster.run(500);
+    expect(cluster.leaders()).toEqual([a]);
+    await cluster.during(cluster.replica(a!).stop());
+    cluster.members.delete(a!);
+    await cluster.run(500);
+    expect(cluster.leaders()).toHaveLength(1);
+  });
+});
