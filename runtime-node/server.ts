@@ -58,15 +58,18 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const clientUrls: string[] = [];
   let onFailed: (error: Error) => void = () => {};
   const failed = new Promise<Error>((tell) => (onFailed = tell));
-  const solo = new Solo({ storage, newIdentity, onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)) });
+  const solo = new Solo({
+    storage,
+    newIdentity,
+    meta: { name: settings.name, peerUrls: PEER_URLS, clientUrls },
+    onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)),
+  });
   const replica = new Replica({
     consensus: new MeasuredConsensus(solo, measures),
     clock,
     randomBytes,
     pause,
-    name: settings.name,
-    peerUrls: PEER_URLS,
-    clientUrls,
+    tickMs: TICK_MS,
     snapshotEntries: settings["snapshot-count"],
     quotaBytes: quotaBytes(settings),
     autoCompaction: compactionPolicy(settings),

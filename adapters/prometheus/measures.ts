@@ -3,7 +3,7 @@
  * wrapped parts know nothing of it.
  */
 import type { FileSystem, OpenFile, OpenMode } from "../file-storage/file-system.ts";
-import type { Consensus, ConsensusHost, ConsensusStatus, Proposed } from "../../core/replica/consensus-port.ts";
+import type { Consensus, ConsensusHost, ConsensusMember, ConsensusStatus, Proposed } from "../../core/replica/consensus-port.ts";
 import type { Index, SnapshotMeta, Term } from "../../core/raft/types.ts";
 import { Histogram, doubling } from "./histogram.ts";
 
@@ -95,19 +95,17 @@ class MeasuredFile implements OpenFile {
   }
 }
 
-type IdentifiedConsensus = Consensus & { readonly identity: { readonly clusterId: string; readonly memberId: string } };
-
 /** Times the applying of batches and the making of snapshots. */
-export class MeasuredConsensus implements IdentifiedConsensus {
-  readonly #inner: IdentifiedConsensus;
+export class MeasuredConsensus implements Consensus {
+  readonly #inner: Consensus;
   readonly #measures: Measures;
 
-  constructor(inner: IdentifiedConsensus, measures: Measures) {
+  constructor(inner: Consensus, measures: Measures) {
     this.#inner = inner;
     this.#measures = measures;
   }
 
-  get identity(): IdentifiedConsensus["identity"] {
+  get identity(): Consensus["identity"] {
     return this.#inner.identity;
   }
   start(host: ConsensusHost): Promise<void> {
@@ -120,7 +118,8 @@ export class MeasuredConsensus implements IdentifiedConsensus {
         batchEntries.observe(entries.length);
       },
       restore: (meta, chunks) => host.restore(meta, chunks),
-      officeChanged: (leading, term) => host.officeChanged(leading, term),
+      officeChanged: (leading, term, leader) => host.officeChanged(leading, term, leader),
+      answer: (from, request) => host.answer(from, request),
       failed: (error) => host.failed(error),
     });
   }
@@ -132,6 +131,15 @@ export class MeasuredConsensus implements IdentifiedConsensus {
   }
   status(): ConsensusStatus {
     return this.#inner.status();
+  }
+  tick(ticks: number): void {
+    this.#inner.tick(ticks);
+  }
+  askLeader(request: unknown, timeoutMs: number): Promise<unknown> {
+    return this.#inner.askLeader(request, timeoutMs);
+  }
+  members(): readonly ConsensusMember[] {
+    return this.#inner.members();
   }
   async snapshot(
     meta: { readonly index: Index; readonly term: Term; readonly id: string },
