@@ -53,10 +53,17 @@ export function segmentHeader(number: number): Buffer {
   return header;
 }
 
-/** A write that writes less than it was given is a failure of the device. */
+/**
+ * Writes all. A host that has room for a part only writes that part and says nothing; asked for the rest, it tells why: that the
+ * disk is full, mostly, which is no failure of the device.
+ */
 export async function writeWhole(file: OpenFile, data: Uint8Array, position: number): Promise<void> {
-  const written = await file.write(data, position);
-  if (written !== data.length) throw new Error(`short write: ${written} of ${data.length} bytes`);
+  let done = await file.write(data, position);
+  while (done < data.length) {
+    const more = await file.write(data.subarray(done), position + done);
+    if (more === 0) throw new Error(`short write: ${done} of ${data.length} bytes`);
+    done += more;
+  }
 }
 
 /**

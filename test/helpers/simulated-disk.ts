@@ -20,6 +20,7 @@ export type Keep = (n: number) => boolean;
 export type Fault = (step: { readonly call: string; readonly path: string; readonly number: number }) => number | void;
 
 class Inode {
+  /** The same buffer as `durable` until the first write. */
   cache: Buffer = Buffer.alloc(0);
   durable: Buffer = Buffer.alloc(0);
   /** Sectors written since the last sync. */
@@ -95,7 +96,7 @@ export class SimulatedDisk implements FileSystem {
       for (const sector of [...inode.dirty].sort((a, b) => a - b)) {
         if (keep(n++)) inode.cache.copy(data, sector * SECTOR, sector * SECTOR, (sector + 1) * SECTOR);
       }
-      copies.set(inode, Object.assign(new Inode(), { cache: Buffer.from(data), durable: data }));
+      copies.set(inode, Object.assign(new Inode(), { cache: data, durable: data }));
     }
     for (const { path, entries } of directories) {
       const directory = new Directory();
@@ -191,6 +192,7 @@ export class SimulatedDisk implements FileSystem {
 
   #file(path: string, inode: Inode): OpenFile {
     const write = (data: Uint8Array, position: number, limit: number | void): number => {
+      if (inode.cache === inode.durable) inode.cache = Buffer.from(inode.cache);
       const taken = typeof limit === "number" ? data.subarray(0, limit) : data;
       const end = position + taken.length;
       if (end > inode.cache.length) {
@@ -202,7 +204,11 @@ export class SimulatedDisk implements FileSystem {
       return taken.length;
     };
     const sync = () => {
-      inode.durable = Buffer.from(inode.cache);
+      if (inode.durable.length === inode.cache.length) {
+        for (const sector of inode.dirty) inode.cache.copy(inode.durable, sector * SECTOR, sector * SECTOR, (sector + 1) * SECTOR);
+      } else {
+        inode.durable = Buffer.from(inode.cache);
+      }
       inode.dirty.clear();
     };
     /** The kernel reports the error once and forgets the pages. */
