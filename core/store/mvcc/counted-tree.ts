@@ -162,6 +162,8 @@ export class CountedTree<E> {
   #leaf: Leaf<E> = this.#root as Leaf<E>;
   #at = 0;
   #found = false;
+  /** The key of the last `find`, while the place is good: asking again, as a write after a read does, costs nothing. */
+  #sought: Bytes | null = null;
 
   constructor(isCounted: (entry: E) => boolean) {
     this.#isCounted = isCounted;
@@ -186,6 +188,7 @@ export class CountedTree<E> {
 
   /** As `get`, and remembers the place for `setFound` or `removeFound`, which must come before any other change. */
   find(key: Bytes): E | undefined {
+    if (this.#sought === key) return this.#found ? this.#leaf.entries[this.#at] : undefined;
     let node = this.#root;
     for (let level = 0; level < this.#height; level++) {
       const inner = node as Inner<E>;
@@ -197,6 +200,7 @@ export class CountedTree<E> {
     this.#leaf = node as Leaf<E>;
     this.#at = lowerBound(this.#leaf.keys, key);
     this.#found = this.#leaf.keys[this.#at] === key;
+    this.#sought = key;
     return this.#found ? this.#leaf.entries[this.#at] : undefined;
   }
 
@@ -239,6 +243,7 @@ export class CountedTree<E> {
   }
 
   #splitLeaf(leaf: Leaf<E>): void {
+    this.#sought = null;
     const size = leaf.keys.length;
     const cut = leaf.next === null && this.#at === size - 1 ? size - 1 : size >>> 1;
     const entries = leaf.entries.slice(cut);
@@ -285,6 +290,7 @@ export class CountedTree<E> {
     leaf.keys.splice(this.#at, 1);
     leaf.entries.splice(this.#at, 1);
     this.#found = false;
+    this.#sought = null;
     this.#size--;
     if (leaf.keys.length < NODE_MIN && this.#height > 0) this.#shrink(this.#height - 1);
   }
@@ -455,7 +461,7 @@ export class CountedTree<E> {
     }
     this.#root = level[0]!.node;
     this.#counted = level[0]!.count;
-    this.#found = false;
+    this.#sought = null;
   }
 
   /** Lists each broken rule of the structure; for tests and `check`. O(n). */

@@ -125,7 +125,7 @@ export class MemoryVersionStore implements VersionStore {
   }
 
   #newestOrAt(key: Bytes, past: number | null): KeyValue | undefined {
-    const entry = this.#tree.get(key);
+    const entry = this.#tree.find(key); // and not `get`: a write of the same key often follows
     if (entry === undefined) return undefined;
     const kv = past === null ? newestOf(entry) : versionAt(entry, past);
     return kv !== undefined && kv.version > 0 ? kv : undefined;
