@@ -63,6 +63,23 @@ export class HttpExchange implements ApiRequest {
     if (announced === undefined) request.on("end", () => this.#dispatch());
   }
 
+  /** A client that half-closes its side is taken for gone, as for streams. */
+  onHangUp(listener: () => void): void {
+    const { socket } = this.#request;
+    const gone = () => {
+      over();
+      listener();
+    };
+    const over = () => {
+      socket.off("close", gone);
+      socket.off("end", gone);
+    };
+    if (this.#request.destroyed) return queueMicrotask(listener);
+    socket.once("close", gone);
+    socket.once("end", gone);
+    this.#response.once("finish", over);
+  }
+
   /** The client hung up. */
   isGone(): boolean {
     return this.#request.destroyed;

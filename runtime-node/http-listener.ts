@@ -30,7 +30,19 @@ export interface HttpListenerOptions {
   readonly fallback: (request: IncomingMessage, response: ServerResponse) => void;
   /** Told what a handler threw. */
   readonly onError: (error: unknown, request: { readonly method: string; readonly path: string }) => void;
+  /** For tests, which cannot wait as long as clients may. */
+  readonly times?: Partial<ListenerTimes>;
 }
+
+/** In milliseconds; limits.ts says what they are for. */
+export interface ListenerTimes {
+  readonly headers: number;
+  readonly body: number;
+  readonly check: number;
+  readonly grace: number;
+}
+
+const TIMES: ListenerTimes = { headers: HEADERS_TIMEOUT_MS, body: BODY_TIMEOUT_MS, check: TIMEOUT_CHECK_MS, grace: SHUTDOWN_GRACE_MS };
 
 /** What an exchange asks of its listener. */
 export interface DirectPath {
@@ -57,6 +69,7 @@ export class HttpListener implements DirectPath {
   readonly onError: HttpListenerOptions["onError"];
   readonly counts: ListenerCounts = { connectionsDropped: 0, clientErrors: 0, openStreams: 0 };
   readonly #options: HttpListenerOptions;
+  readonly #times: ListenerTimes;
   readonly #server: Server;
   readonly #streams = new Set<ResponseSink>();
   /** Flat heads of replies whose headers are frozen, that is, shared by many replies. */
@@ -71,15 +84,16 @@ export class HttpListener implements DirectPath {
 
   constructor(options: HttpListenerOptions) {
     this.#options = options;
+    this.#times = { ...TIMES, ...options.times };
     this.bodyBytesMax = options.bodyBytesMax;
     this.onError = options.onError;
     const server = createServer(
       {
         maxHeaderSize: HEADER_BYTES_MAX,
-        headersTimeout: HEADERS_TIMEOUT_MS,
+        headersTimeout: this.#times.headers,
         requestTimeout: 0, // the body of a stream has no end; other bodies have BODY_TIMEOUT_MS
         keepAliveTimeout: IDLE_TIMEOUT_MS,
-        connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+        connectionsCheckingInterval: this.#times.check,
         keepAlive: true,
         keepAliveInitialDelay: TCP_KEEPALIVE_MS,
         noDelay: true,
@@ -92,7 +106,7 @@ export class HttpListener implements DirectPath {
     server.on("drop", () => void this.counts.connectionsDropped++);
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => this.#clientError(error, socket));
     this.#server = server;
-    this.#looking = setInterval(() => this.#lookForSlowBodies(), TIMEOUT_CHECK_MS).unref();
+    this.#looking = setInterval(() => this.#lookForSlowBodies(), this.#times.check).unref();
   }
 
   /** @throws the host's error: EADDRINUSE, EACCES … */
@@ -118,7 +132,7 @@ export class HttpListener implements DirectPath {
     for (const stream of [...this.#streams]) stream.end();
     this.#server.closeIdleConnections();
     const sweep = setInterval(() => this.#server.closeIdleConnections(), 50);
-    const cut = setTimeout(() => this.#server.closeAllConnections(), SHUTDOWN_GRACE_MS);
+    const cut = setTimeout(() => this.#server.closeAllConnections(), this.#times.grace);
     return closed.finally(() => {
       clearInterval(this.#looking);
       clearInterval(sweep);
@@ -152,7 +166,7 @@ export class HttpListener implements DirectPath {
   headOf(reply: ApiReply, request: IncomingMessage, response: ServerResponse): string[] {
     const { access } = this.#options;
     // HTTP/1.1 keeps connections open without saying so; ending is what has to be said.
-    if (this.#closing) response.shouldKeepAlive = false;
+    if (this.#closing || request.socket.readableEnded) response.shouldKeepAlive = false;
     else if (response.shouldKeepAlive && request.httpVersionMinor === 1) response.removeHeader("connection");
     if (!access.openToAll) return flat(access.headersFor(reply, headerOf(request, "origin")));
     let head = this.#heads.get(reply.headers);
@@ -184,7 +198,7 @@ export class HttpListener implements DirectPath {
 
   #lookForSlowBodies(): void {
     this.#looks++;
-    const looksMax = BODY_TIMEOUT_MS / TIMEOUT_CHECK_MS;
+    const looksMax = this.#times.body / this.#times.check;
     for (const exchange of this.#bodies) {
       if (exchange.isGone()) this.#bodies.delete(exchange);
       else if (this.#looks - exchange.waitingSince > looksMax) exchange.bodyOverdue();
