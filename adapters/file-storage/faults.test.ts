@@ -45,12 +45,15 @@ describe("errors of the device", () => {
     return { acknowledged, error: null };
   }
 
+  const shortWrite = (): number => 100;
+
   async function survivesError(failing: "write" | "sync" | "syncDirectory", nth: number, fault: () => number): Promise<boolean> {
     const disk = new SimulatedDisk();
     const storage = await fresh(disk);
     await rest();
     let seen = 0;
     let failedAt = 0;
+    let failedPath = "";
     let known = false; // somebody has seen the error
     let callsAfter = 0;
     disk.fault = ({ call, path, number }) => {
@@ -59,6 +62,7 @@ describe("errors of the device", () => {
       if (known && begun) callsAfter++;
       if (call !== failing || ++seen !== nth) return;
       failedAt = number;
+      failedPath = path;
       return fault();
     };
     const { acknowledged, error } = await work(storage);
@@ -71,6 +75,15 @@ describe("errors of the device", () => {
     }
     await rest();
     const later = await storage.append({ entries: [entryOf(acknowledged + 1)] }, true).catch((thrown: unknown) => thrown);
+    if (fault === shortWrite && failedPath.endsWith(".tmp")) {
+      // Room that is made ahead: the rest is written in a second call.
+      expect(later).toBeUndefined();
+      await storage.close();
+      disk.fault = null;
+      const again = await on(disk.afterCrash(() => false)).open();
+      expect(again.entries.length).toBe(acknowledged + 1);
+      return true;
+    }
     expect(later).toMatchObject({ reason: "storageFailed", details: { file: expect.stringContaining("/data/log/") as string } });
     if (error !== null) expect(later).toBe(error);
     await expect(storage.createSnapshot(metaOf(1))).rejects.toBe(later);
@@ -94,7 +107,7 @@ describe("errors of the device", () => {
   for (const [failing, name, fault] of [
     ["sync", "EIO of the n-th sync", () => { throw hostError("EIO"); }], // prettier-ignore
     ["write", "EIO of the n-th write", () => { throw hostError("EIO"); }], // prettier-ignore
-    ["write", "the n-th write is short", () => 100],
+    ["write", "the n-th write is short", shortWrite],
     ["syncDirectory", "EIO of the n-th sync of a directory", () => { throw hostError("EIO"); }], // prettier-ignore
   ] as const) {
     test(`${name} is final, and a restart is consistent`, async () => {

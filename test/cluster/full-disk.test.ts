@@ -15,6 +15,8 @@ import { ask, base64, callV3, fromBase64 } from "./http.ts";
 const DISK_MEGABYTES = 320;
 /** What is left to the server after its start. */
 const LEFT_MEGABYTES = 12;
+/** As long as the server takes at most between two steps of its preparations. */
+const SETTLE_MS = 500;
 const VALUE_BYTES = 200_000;
 const PUTS_MAX = 3_000;
 const RESOURCE_EXHAUSTED = 8;
@@ -40,6 +42,16 @@ function unmount(at: string): void {
   }
 }
 
+/** Free space once the server has set aside what it prepares after its start. */
+async function settledFreeBytes(at: string): Promise<number> {
+  const free = (): number => statfsSync(at).bavail * statfsSync(at).bsize;
+  for (let before = -1; before !== free();) {
+    before = free();
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  }
+  return free();
+}
+
 const disk = mountTmpfs();
 
 test.skipIf(disk === undefined)(
@@ -53,8 +65,7 @@ test.skipIf(disk === undefined)(
     const server = await startQuorate({ dataDir });
     try {
       const filler = join(at, "filler");
-      const { bavail, bsize } = statfsSync(at);
-      writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize - LEFT_MEGABYTES * 1024 * 1024)));
+      writeFileSync(filler, Buffer.alloc((await settledFreeBytes(at)) - LEFT_MEGABYTES * 1024 * 1024));
 
       const acknowledged = new Map<string, string>();
       let refused = "";

@@ -41,6 +41,11 @@ export class Watcher {
     this.#request = httpRequest(`${url}/v3/watch`, { method: "POST", agent: false, headers }, (reply) => {
       reply.setEncoding("utf8");
       reply.on("error", () => {});
+      if (reply.statusCode !== 200) {
+        this.faults.push(`the watch was refused: ${reply.statusCode}`);
+        reply.resume();
+        return;
+      }
       reply.on("data", (text: string) => {
         const lines = (rest + text).split("\n");
         rest = lines.pop() ?? "";
@@ -59,6 +64,7 @@ export class Watcher {
   async until(revision: number, timeoutMs = 10_000): Promise<void> {
     const end = performance.now() + timeoutMs;
     while (this.revision < revision) {
+      if (this.faults.length > 0) throw new Error(this.faults.join("; "));
       if (performance.now() > end) throw new Error(`the watch is at revision ${this.revision} and never came to ${revision}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
