@@ -77,6 +77,19 @@ export const errLeaseNotFound = make("notFound", "leaseNotFound", "etcdserver: r
 export const errLeaseExists = make("failedPrecondition", "leaseExists", "etcdserver: lease already exists");
 export const errLeaseTtlTooLarge = make("outOfRange", "leaseTtlTooLarge", "etcdserver: too large lease TTL");
 
+// ---- locks and elections
+export const errElectionNoLeader = make("unknown", "electionNoLeader", "election: no leader");
+export const errElectionNotLeader = make("unknown", "electionNotLeader", "election: not leader");
+export const errElectionNoKey = make("unknown", "electionNoKey", '"leader" field must be provided');
+
+/** Whoever waits has lost its key: its lease has ended, or the key was deleted. */
+export function errSessionExpired(of: "mutex" | "election"): QuorateError {
+  return new QuorateError("unknown", "sessionExpired", `${of}: session is expired`);
+}
+
+/** Whoever asked does not wait any longer. */
+export const errWaitCanceled = make("canceled", "waitCanceled", "context canceled");
+
 // ---- cluster
 export const errNoLeader = make("unavailable", "noLeader", "etcdserver: no leader");
 export const errNotLeader = make("failedPrecondition", "notLeader", "etcdserver: not leader");

@@ -38,7 +38,8 @@ export async function answerFetch(route: TableRoute, request: Request, binding: 
   const header = (name: string): string | undefined => headers.get(name) ?? undefined;
   let reply: ApiReply;
   try {
-    reply = await answer(route, request, { method, path, query, header, body: EMPTY }, binding);
+    const onHangUp = (listener: () => void): void => request.signal.addEventListener("abort", listener, { once: true });
+    reply = await answer(route, request, { method, path, query, header, body: EMPTY, onHangUp }, binding);
   } catch (error) {
     binding.onError(error, { method, path });
     reply = internalErrorReply(path);

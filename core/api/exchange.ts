@@ -16,6 +16,11 @@ export interface ApiRequest {
   readonly body: Bytes;
   /** The body as it arrives; only for a streaming route. Ends when the client has sent all; the reply may go on. */
   readonly chunks?: AsyncIterable<Uint8Array>;
+  /**
+   * Has `listener` called once if the client hangs up before the reply begins; for handlers that may wait long. Left out where the host
+   * cannot tell.
+   */
+  onHangUp?(listener: () => void): void;
 }
 
 /** Where a streaming reply goes. */

@@ -29,12 +29,10 @@ export class StreamBody<T> {
   }
 
   /**
-   * The first message and those after it, as they arrive; ends with the request, and at a message that cannot be read.
+   * The messages after the first, as they arrive; ends with the request, and at a message that cannot be read.
    * @throws what reading the connection failed with
    */
-  async *messages(): AsyncGenerator<T, void, void> {
-    if (this.first === undefined) return;
-    yield this.first;
+  async *rest(): AsyncGenerator<T, void, void> {
     try {
       for await (const message of this.#rest) yield message;
     } catch (error) {

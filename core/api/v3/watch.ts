@@ -95,15 +95,16 @@ export class WatchService {
       this.#streams.delete(stream);
       stream.close();
     });
-    this.#read(body, stream).catch((error: unknown) => this.#fail(stream, error));
+    this.#read(body.first, body, stream).catch((error: unknown) => this.#fail(stream, error));
   }
 
   #fail(stream: WatchStream, error: unknown): void {
     if (!stream.isClosed) stream.end(streamError(error, this.#deps.onInternalError));
   }
 
-  async #read(body: StreamBody<WatchRequestMessage>, stream: WatchStream): Promise<void> {
-    for await (const message of body.messages()) {
+  async #read(first: WatchRequestMessage, body: StreamBody<WatchRequestMessage>, stream: WatchStream): Promise<void> {
+    await stream.request(first);
+    for await (const message of body.rest()) {
       if (stream.isClosed) return;
       await stream.request(message);
     }
