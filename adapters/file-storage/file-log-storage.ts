@@ -297,12 +297,12 @@ export class FileLogStorage implements LogStorage {
   }
 
   async #write(waiting: readonly Waiting[]): Promise<void> {
-    if (this.#failure) throw this.#failure;
+    this.#checkAlive();
     let body = this.#encode(waiting, this.#at === SEGMENT_HEADER_BYTES);
     if (this.#at + batchLength(body.bodyLength) > this.#pool.current.size) {
       body = this.#encode(waiting, true);
       await this.#pool.advance(batchLength(body.bodyLength));
-      if (this.#failure) throw this.#failure;
+      this.#checkAlive();
       this.#at = SEGMENT_HEADER_BYTES;
     }
     const { length, bodyCrc } = sealBatch(body.buffer, body.bodyLength, {
@@ -313,7 +313,7 @@ export class FileLogStorage implements LogStorage {
     const written = await this.#pool.file.writeDurably(body.buffer.subarray(0, length), this.#at);
     if (written !== length) throw new Error(`short write: ${written} of ${length} bytes`);
     // Another part of the storage may have failed meanwhile: then nobody is told that this was saved.
-    if (this.#failure) throw this.#failure;
+    this.#checkAlive();
     this.#at += length;
     this.#prevEnd = this.#at;
     this.#prevCrc = bodyCrc;
@@ -412,8 +412,12 @@ export class FileLogStorage implements LogStorage {
     this.#release?.();
   }
 
-  #check(): void {
+  #checkAlive(): void {
     if (this.#failure) throw this.#failure;
+  }
+
+  #check(): void {
+    this.#checkAlive();
     if (this.#state !== "open") throw errStopped();
   }
 

@@ -24,7 +24,7 @@ export interface SegmentPoolOptions {
 }
 
 /** The disk, or the user's share of it, is full. */
-export function isFull(error: unknown): boolean {
+export function isFull(error: unknown): error is Error {
   const code = errorCode(error);
   return code === "ENOSPC" || code === "EDQUOT";
 }
@@ -37,7 +37,8 @@ export class SegmentPool {
   #spare: Segment | null = null;
   #making: Promise<void> | null = null;
   #low = false;
-  #full: unknown = undefined;
+  /** Why the last attempt to make a segment failed. */
+  #full: Error | null = null;
   #retry: ReturnType<typeof setTimeout> | null = null;
   #stopped = false;
 
