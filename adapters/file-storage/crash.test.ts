@@ -215,7 +215,7 @@ const append = (first: number, count: number, more: Partial<Operation & { kind: 
 });
 const hard = (term: number, vote: string | null = "22"): HardState => ({ term, vote, commit: 0 });
 
-test("a crash in any step of initialise, appends and replaced entries", { timeout: 60_000 }, async () => {
+test("a crash in any step of initialise, appends and replaced entries", { timeout: 120_000 }, async () => {
   const tried = await crashEverywhere([
     append(1, 0, { hard: hard(1) }),
     append(1, 1),
@@ -228,20 +228,20 @@ test("a crash in any step of initialise, appends and replaced entries", { timeou
   expect(tried).toBeGreaterThan(200);
 });
 
-test("a crash in any step while appends overlap", { timeout: 60_000 }, async () => {
+test("a crash in any step while appends overlap", { timeout: 120_000 }, async () => {
   const operations: Operation[] = [append(1, 0, { hard: hard(1) })];
   for (let index = 1; index <= 9; index++) operations.push(append(index, 1, { bytes: 300 * index, wait: index === 9, turns: index }));
   operations.push(append(8, 2, { term: 2 }));
   await crashEverywhere(operations);
 });
 
-test("a crash in any step while segments change", { timeout: 60_000 }, async () => {
+test("a crash in any step while segments change", { timeout: 120_000 }, async () => {
   const operations: Operation[] = [append(1, 0, { hard: hard(1) })];
   for (let index = 1; index <= 14; index++) operations.push(append(index, 1, { bytes: 12_000 }));
   await crashEverywhere(operations);
 });
 
-test("a crash in any step of snapshots and compaction", { timeout: 60_000 }, async () => {
+test("a crash in any step of snapshots and compaction", { timeout: 120_000 }, async () => {
   await crashEverywhere([
     append(1, 4, { hard: hard(1), bytes: 14_000 }),
     { kind: "snapshot", meta: metaOf(3), chunks: 3 },
@@ -255,7 +255,7 @@ test("a crash in any step of snapshots and compaction", { timeout: 60_000 }, asy
   ]);
 });
 
-test("a crash in any step while several segments are removed", { timeout: 60_000 }, async () => {
+test("a crash in any step while several segments are removed", { timeout: 120_000 }, async () => {
   await crashEverywhere([
     ...[1, 5, 9, 13].map((first) => append(first, 4, { bytes: 14_000, ...(first === 1 && { hard: hard(1) }) })),
     { kind: "snapshot", meta: metaOf(13), chunks: 1 },
@@ -265,7 +265,7 @@ test("a crash in any step while several segments are removed", { timeout: 60_000
   ]);
 });
 
-test("a crash in any step while a snapshot from elsewhere replaces the log", { timeout: 60_000 }, async () => {
+test("a crash in any step while a snapshot from elsewhere replaces the log", { timeout: 120_000 }, async () => {
   await crashEverywhere([
     append(1, 4, { hard: hard(1) }),
     { kind: "snapshot", meta: metaOf(50, 3), chunks: 2 },
@@ -274,7 +274,7 @@ test("a crash in any step while a snapshot from elsewhere replaces the log", { t
   ]);
 });
 
-test("a crash in any step of a compaction while the log goes on in the next segment", { timeout: 60_000 }, async () => {
+test("a crash in any step of a compaction while the log goes on in the next segment", { timeout: 120_000 }, async () => {
   for (let turns = 1; turns <= 4; turns++) {
     await crashEverywhere([
       append(1, 4, { hard: hard(1), bytes: 14_000 }),

@@ -155,7 +155,7 @@ describe("recovery verdicts", () => {
     expectRefused(await recover(disk), 0);
   });
 
-  test("every single flipped bit in the last two batches is refused by name, or costs nothing", async () => {
+  test("every single flipped bit in the last two batches is refused by name, or costs nothing", { timeout: 120_000 }, async () => {
     const whole = plain([...first, ...second, ...third]);
     let refused = 0;
     let harmless = 0;
