@@ -24,6 +24,10 @@ Examples:
 
 /** @param args what follows the name of the command on the command line */
 export async function main(args: readonly string[]): Promise<void> {
+  // `quorate --help | head` closes the pipe early, which is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
   try {
     refuseFlagsOfEtcd(args);
     await createProgram().parseAsync(withDoubleDashes(args), { from: "user" });
@@ -56,6 +60,7 @@ function createProgram(): Command {
 
 function serveCommand(): Command {
   const command = new Command("serve").description("run a member").exitOverride().allowExcessArguments(false);
+  command.configureHelp({ optionDescription: (option) => option.description });
   for (const name of SETTING_NAMES) command.addOption(optionOf(name));
   command.addHelpText("after", EXAMPLES);
   command.action(async () => {

@@ -1,0 +1,117 @@
+import { describe, expect, test } from "vitest";
+import { ConfigError, compactionPolicy, parseDuration, quotaBytes, readSettings, strangeVariables } from "./config.ts";
+import { whyNotTaken } from "./etcd-flags.ts";
+import { SETTING_NAMES } from "./settings.ts";
+
+const read = (flags: Record<string, unknown> = {}, environment: Record<string, string> = {}) => readSettings(flags, environment);
+const refusal = (flags: Record<string, unknown>, environment: Record<string, string> = {}): string => {
+  try {
+    read(flags, environment);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  throw new Error("it was taken");
+};
+
+describe("readSettings()", () => {
+  test("without any flag gives etcd's defaults", () => {
+    expect(read()).toEqual({
+      name: "default",
+      "data-dir": "quorate.data",
+      "snapshot-count": 100_000,
+      "quota-backend-bytes": 0,
+      "listen-client-urls": ["http://127.0.0.1:2379"],
+      cors: ["*"],
+      "host-whitelist": ["*"],
+      "enable-v2": true,
+      "max-request-bytes": 1_572_864,
+      "max-txn-ops": 128,
+      "max-connections": 10_000,
+      "auto-compaction-mode": "periodic",
+      "auto-compaction-retention": "0",
+      "log-level": "info",
+      "log-format": "auto",
+    });
+  });
+
+  test("a flag wins over a variable, a variable over the default", () => {
+    expect(read({}, { QUORATE_MAX_TXN_OPS: "7" })["max-txn-ops"]).toBe(7);
+    expect(read({ "max-txn-ops": "8" }, { QUORATE_MAX_TXN_OPS: "7" })["max-txn-ops"]).toBe(8);
+    expect(read({}, { QUORATE_MAX_TXN_OPS: "" })["max-txn-ops"]).toBe(128);
+  });
+
+  test("lists are split at commas", () => {
+    expect(read({ "listen-client-urls": "http://127.0.0.1:1, http://[::1]:2/" })["listen-client-urls"]).toEqual([
+      "http://127.0.0.1:1",
+      "http://[::1]:2/",
+    ]);
+  });
+
+  test.each(["true", "T", "1"])("%s is true", (text) => expect(read({ "enable-v2": text })["enable-v2"]).toBe(true));
+  test.each(["false", "F", "0"])("%s is false", (text) => expect(read({ "enable-v2": text })["enable-v2"]).toBe(false));
+
+  test.each([
+    [{ "max-txn-ops": "many" }, '--max-txn-ops is "many"; wanted: a whole number from 1 to 1000000'],
+    [{ "max-txn-ops": "0" }, "--max-txn-ops is"],
+    [{ "max-txn-ops": "1.5" }, "--max-txn-ops is"],
+    [{ "snapshot-count": "-1" }, '--snapshot-count is "-1"; wanted: a whole number of at least 1'],
+    [{ "enable-v2": "yes" }, '--enable-v2 is "yes"; wanted: true or false'],
+    [{ "auto-compaction-mode": "hourly" }, '--auto-compaction-mode is "hourly"; wanted: periodic or revision'],
+    [{ "auto-compaction-retention": "soon" }, '--auto-compaction-retention is "soon"; wanted: hours'],
+    [{ "auto-compaction-mode": "revision", "auto-compaction-retention": "1h" }, '--auto-compaction-retention is "1h"; wanted: '],
+    [{ "listen-client-urls": "127.0.0.1:2379" }, '--listen-client-urls is "127.0.0.1:2379"; wanted: one or more of http://HOST:PORT'],
+    [{ "listen-client-urls": "http://127.0.0.1" }, "--listen-client-urls is"],
+    [{ "listen-client-urls": "http://127.0.0.1:70000" }, "--listen-client-urls is"],
+    [{ "listen-client-urls": "http://127.0.0.1:1/v2" }, "--listen-client-urls is"],
+    [{ "listen-client-urls": "https://127.0.0.1:1" }, "(TLS is not there yet)"],
+    [{ "log-level": "loud" }, '--log-level is "loud"; wanted: debug, info, warn, error, panic, fatal'],
+    [{ name: "" }, '--name is ""; wanted: a name'],
+  ])("%j is refused with the flag, the value and what is wanted", (flags, message) => {
+    expect(refusal(flags)).toContain(message);
+  });
+
+  test("a variable is named in its refusal", () => {
+    expect(refusal({}, { QUORATE_SNAPSHOT_COUNT: "x" })).toContain('QUORATE_SNAPSHOT_COUNT is "x"');
+  });
+});
+
+test("strangeVariables() finds slips, not the variables of other tools", () => {
+  expect(strangeVariables({ QUORATE_DATADIR: "x", QUORATE_DATA_DIR: "y", QUORATE_BENCH_OURS: "z", HOME: "h" })).toEqual([
+    "QUORATE_DATADIR",
+  ]);
+});
+
+test.each([
+  ["0", 2 * 1024 ** 3],
+  ["-1", Number.MAX_SAFE_INTEGER],
+  ["4096", 4096],
+])("quotaBytes() of %s is %i", (given, bytes) => {
+  expect(quotaBytes(read({ "quota-backend-bytes": given }))).toBe(bytes);
+});
+
+test.each([
+  ["periodic", "0", { mode: "off" }],
+  ["periodic", "2", { mode: "periodic", retentionMs: 7_200_000 }],
+  ["periodic", "1h30m", { mode: "periodic", retentionMs: 5_400_000 }],
+  ["revision", "0", { mode: "off" }],
+  ["revision", "1000", { mode: "revision", retentionRevisions: 1000 }],
+])("compactionPolicy() of %s %s", (mode, retention, policy) => {
+  expect(compactionPolicy(read({ "auto-compaction-mode": mode, "auto-compaction-retention": retention }))).toEqual(policy);
+});
+
+test.each([
+  ["300ms", 300],
+  ["1.5h", 5_400_000],
+  ["1m2s", 62_000],
+  ["1", undefined],
+  ["h", undefined],
+  ["-1h", undefined],
+])("parseDuration() of %s", (text, millis) => expect(parseDuration(text)).toBe(millis));
+
+test("a flag of etcd is either a setting or refused with a reason, never both", () => {
+  for (const name of SETTING_NAMES) expect(whyNotTaken(name)).toBeUndefined();
+  expect(whyNotTaken("cert-file")).toContain("TLS");
+  expect(whyNotTaken("initial-cluster")).toContain("one member");
+  expect(whyNotTaken("no-such-flag")).toBeUndefined();
+});

@@ -1,0 +1,170 @@
+/** The command as a real process: what it prints, how it ends, what it refuses. */
+import { spawnSync } from "node:child_process";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { freePort } from "../test/helpers/free-port.ts";
+import { PROJECT_ROOT, type QuorateOptions, startQuorate } from "../test/helpers/start-quorate.ts";
+import type { ServerProcess } from "../test/helpers/start-server.ts";
+
+const servers: ServerProcess[] = [];
+async function start(options: QuorateOptions = {}): Promise<ServerProcess> {
+  const server = await startQuorate(options);
+  servers.push(server);
+  return server;
+}
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.stop();
+});
+
+function run(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(PROJECT_ROOT, "runtime-node", "quorate.js"), ...args], {
+    encoding: "utf8",
+    timeout: 20_000,
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  return { status, stdout, stderr };
+}
+
+const put = (url: string, key: string, value: string) =>
+  fetch(`${url}/v2/keys/${key}`, { method: "PUT", body: new URLSearchParams({ value }) });
+const get = async (url: string, key: string): Promise<string> => {
+  const reply = (await (await fetch(`${url}/v2/keys/${key}`)).json()) as { node?: { value: string }; errorCode?: number };
+  return reply.node?.value ?? `error ${reply.errorCode}`;
+};
+
+describe("the command line", () => {
+  test("--version and --help answer, with examples, and end well", () => {
+    expect(run("--version")).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+    const help = run("serve", "--help");
+    expect(help).toMatchObject({ status: 0, stderr: "" });
+    expect(help.stdout).toContain("--data-dir <DIR>");
+    expect(help.stdout).toContain("Examples:");
+  });
+
+  test.each([
+    [["serve", "--data-dri", "x"], "Did you mean --data-dir?"],
+    [["serve", "--snapshot-count"], "argument missing"],
+    [["serve", "--snapshot-count=none"], '--snapshot-count is "none"; wanted: a whole number'],
+    [["serve", "--enable-v2=perhaps"], '--enable-v2 is "perhaps"; wanted: true or false'],
+    [["serve", "--cert-file", "x"], "--cert-file is not taken: TLS is not there yet"],
+    [["serve", "-initial-cluster=a=b"], "--initial-cluster is not taken: clusters are not there yet"],
+    [["serve", "extra"], "too many arguments"],
+    [["sevre"], "Did you mean serve?"],
+  ])("%j ends with 2 and says why", (args, message) => {
+    const { status, stderr } = run(...args);
+    expect(stderr).toContain(message);
+    expect(status).toBe(2);
+  });
+});
+
+describe("a server", () => {
+  test("prints where it listens, its data directory and a line to try", async () => {
+    const server = await start();
+    const output = server.output();
+    expect(output).toContain(`Listening on ${server.url}\n`);
+    expect(output).toContain(`Data in ${server.dataDir}\n`);
+    expect(output).toContain(`curl ${server.url}/v2/keys/greeting -XPUT -d value=hello`);
+  });
+
+  test.each(["SIGTERM", "SIGINT"] as const)("ends with 0 on %s, and what it acknowledged is there after the next start", async (signal) => {
+    const first = await start();
+    for (let n = 0; n < 20; n++) expect((await put(first.url, `k${n}`, `v${n}`)).status).toBe(201);
+    expect(await first.kill(signal)).toEqual({ code: 0, signal: null });
+    const second = await start({ dataDir: first.dataDir });
+    for (let n = 0; n < 20; n++) expect(await get(second.url, `k${n}`)).toBe(`v${n}`);
+  });
+
+  test("ends with 0 while watches are open and writes are under way: each is answered or refused", async () => {
+    const server = await start();
+    const watch = await fetch(`${server.url}/v2/keys/never?wait=true`);
+    const ended = watch.text().then(
+      () => "ended",
+      () => "cut",
+    );
+    const outcomes = Array.from({ length: 100 }, (_, n) =>
+      put(server.url, `w${n}`, "x").then(
+        (reply) => reply.status,
+        () => 0,
+      ),
+    );
+    await Promise.race(outcomes);
+    expect(await server.kill("SIGTERM")).toEqual({ code: 0, signal: null });
+    expect(await ended).toBe("ended");
+    const statuses = await Promise.all(outcomes);
+    expect(statuses.filter((status) => ![201, 500, 503, 0].includes(status))).toEqual([]);
+    const again = await start({ dataDir: server.dataDir });
+    for (const [n, status] of statuses.entries()) if (status === 201) expect(await get(again.url, `w${n}`)).toBe("x");
+  });
+
+  test("is back after kill -9 with everything it acknowledged", async () => {
+    const first = await start();
+    expect((await put(first.url, "k", "v")).status).toBe(201);
+    await first.kill("SIGKILL");
+    const second = await start({ dataDir: first.dataDir });
+    expect(await get(second.url, "k")).toBe("v");
+  });
+
+  test("refuses a data directory that another one has open, naming it", async () => {
+    const first = await start();
+    const second = await start({ dataDir: first.dataDir, waitReady: false });
+    expect(await second.exited).toEqual({ code: 1, signal: null });
+    expect(second.output()).toContain(`${first.dataDir}`);
+    expect(second.output()).toContain("in use by another process");
+    expect((await put(first.url, "k", "v")).status).toBe(201);
+  });
+
+  test("refuses a port in use, naming it and the flag", async () => {
+    const first = await start();
+    const second = await start({ port: first.port, waitReady: false });
+    expect(await second.exited).toEqual({ code: 1, signal: null });
+    expect(second.output()).toContain(`127.0.0.1:${first.port} is in use by another program`);
+    expect(second.output()).toContain("--listen-client-urls");
+  });
+
+  test("refuses a data directory that it cannot make", async () => {
+    const server = await start({ dataDir: "/dev/null/place", waitReady: false });
+    expect((await server.exited).code).toBe(1);
+    expect(server.output()).toContain("/dev/null/place");
+  });
+
+  test("takes settings from the environment, and warns of variables that are none", async () => {
+    const server = await start({ env: { QUORATE_MAX_TXN_OPS: "1", QUORATE_DATADIR: "x" } });
+    const operation = { request_range: { key: "YQ==" } };
+    const reply = await fetch(`${server.url}/v3/kv/txn`, { method: "POST", body: JSON.stringify({ success: [operation, operation] }) });
+    expect(await reply.text()).toContain("too many operations");
+    expect(server.output()).toContain("QUORATE_DATADIR is no setting");
+  });
+
+  test("without v2 answers its paths with 404", async () => {
+    const server = await start({ flags: ["--enable-v2=false"] });
+    expect((await fetch(`${server.url}/v2/keys/a`)).status).toBe(404);
+  });
+
+  test("advertises where it listens, or what it is told to", async () => {
+    const told = await start({ flags: ["--advertise-client-urls", "http://elsewhere.example:1234"] });
+    expect(await (await fetch(`${told.url}/v2/machines`)).text()).toBe("http://elsewhere.example:1234");
+  });
+
+  test("serves metrics and health on an address of their own", async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    await start({ flags: ["--listen-metrics-urls", url] });
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+    expect(await (await fetch(`${url}/metrics`)).text()).toContain("etcd_server_has_leader 1");
+    expect((await fetch(`${url}/v2/keys/a`)).status).toBe(404);
+  });
+
+  test("is not moved by a flood of garbage", async () => {
+    const server = await start();
+    await Promise.all(
+      Array.from({ length: 50 }, (_, n) => {
+        const socket = connect(server.port, "127.0.0.1");
+        socket.on("error", () => {}); // being reset is an answer
+        socket.end(String.fromCharCode(...Array.from({ length: 2_000 }, (_unused, at) => (n * 7 + at * 13) % 256)), "latin1");
+        socket.resume();
+        return new Promise((resolve) => socket.once("close", resolve));
+      }),
+    );
+    expect((await put(server.url, "k", "v")).status).toBe(201);
+  });
+});
