@@ -13,6 +13,7 @@ import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.t
 import type { Metrics } from "../core/api/metrics-port.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
+import { type StreamRoutes, streamRoutes } from "../core/api/v3/stream-routes.ts";
 import { streamRoutes } from "../core/api/v3/stream-routes.ts";
 import { Replica } from "../core/replica/replica.ts";
 import { Solo } from "../core/replica/solo.ts";
@@ -31,6 +32,8 @@ const TICK_MS = 100;
 const MIN_LEASE_TTL_SECONDS = 2;
 /** How often a silent watch that asked for it is told the revision: etcd's interval. */
 const WATCH_PROGRESS_INTERVAL_MS = 10 * 60_000;
+/** How often a quiet watch that asked for it is told the revision, as etcd does. */
+const WATCH_PROGRESS_MS = 10 * 60_000;
 /** What the member list names as this member's address for others, as etcd does by default; nobody listens there while there are none. */
 const PEER_URLS = ["http://localhost:2380"];
 /** The text format of Prometheus, as etcd names it. */
@@ -76,12 +79,15 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     onFailed: (error) => onFailed(error),
     onNotice: (level, message, details) => logger[level](details ?? {}, message),
     diskBytes: () => storage.sizeBytes(),
+    logReserve: () => storage.reserve(),
   });
   await replica.start();
   const ticking = setInterval(() => replica.tick(), TICK_MS);
   const listeners: HttpListener[] = [];
+  const streams = streamsOf(settings, replica, logger);
   const close = async (): Promise<void> => {
     await Promise.all(listeners.map((listener) => listener.close()));
+    streams.stop();
     clearInterval(ticking);
     await replica.stop();
   };
@@ -94,7 +100,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       onError: (error: unknown, request: { readonly method: string; readonly path: string }) =>
         logger.error({ method: request.method, path: request.path, error }, "a request handler failed"),
     };
-    const app = createApp({ ...shared, routes: viewRoutes(settings, replica, logger) });
+    const app = createApp({ ...shared, routes: [...streams.routes, ...unaryRoutes(settings, replica, logger)] });
     const metricsSources = (): MetricsSources => ({
       replica,
       measures,
@@ -117,7 +123,18 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   }
 }
 
-function viewRoutes(settings: Settings, member: Replica, logger: Logger): Route[] {
+function streamsOf(settings: Settings, member: Replica, logger: Logger): StreamRoutes {
+  return streamRoutes({
+    member,
+    maxRequestBytes: settings["max-request-bytes"],
+    progressIntervalMs: WATCH_PROGRESS_MS,
+    every,
+    pause,
+    onInternalError: (error) => logger.error({ error }, "a stream of the v3 API failed"),
+  });
+}
+
+function unaryRoutes(settings: Settings, member: Replica, logger: Logger): Route[] {
   const v3 = v3Routes({
     member,
     limits: { maxTxnOps: settings["max-txn-ops"], maxRequestBytes: settings["max-request-bytes"] },
@@ -126,16 +143,7 @@ function viewRoutes(settings: Settings, member: Replica, logger: Logger): Route[
     pause,
     onInternalError: (error) => logger.error({ error }, "a request of the v3 API failed"),
   });
-  const streams = streamRoutes({
-    member,
-    maxRequestBytes: settings["max-request-bytes"],
-    progressIntervalMs: WATCH_PROGRESS_INTERVAL_MS,
-    every,
-    pause,
-    onInternalError: (error) => logger.error({ error }, "a stream of the v3 API failed"),
-  });
-  const v2 = settings["enable-v2"] ? v2Routes({ member, now: () => clock.wallMs() }) : [];
-  return [...v3, ...streams.routes, ...v2];
+  return settings["enable-v2"] ? [...v3, ...v2Routes({ member, now: () => clock.wallMs() })] : v3;
 }
 
 interface ListenOptions {

@@ -50,6 +50,7 @@ class Cluster {
       onFailed: (error) => this.failures.push(`${id}: ${error.message}`),
       onNotice: () => {},
       diskBytes: () => 0,
+      logReserve: () => disk.reserve,
     });
     await replica.start();
     this.members.set(id, { replica, consensus });
@@ -279,6 +280,22 @@ describe("Replica on RaftConsensus", () => {
     await cluster.run(2_000);
     expect(cluster.replica(next).store.lease("9")).toBeDefined();
     expect(await cluster.during(cluster.replica(next).leaseRemainingSeconds("9"))).toBeGreaterThanOrEqual(1);
+  });
+
+  test("a member without room for its log refuses what grows and raises the alarm; reads and deletes go on", async () => {
+    const leader = await three();
+    await cluster.put(leader, "k", "v");
+    cluster.disks.get(leader)!.reserve = "low";
+    await expect(cluster.put(leader, "more")).rejects.toMatchObject({ reason: "noSpace" });
+    await cluster.run(500);
+    expect(cluster.replica(leader).store.alarms()).toEqual([{ memberId: leader, alarm: "nospace" }]);
+    expect(await cluster.get(leader, "k")).toBe("v");
+    const gone = cluster.replica(leader).propose({ kind: "delete", key: ascii("k"), end: ascii(""), prevKv: false });
+    expect((await cluster.during(gone)).result.deleted).toBe(1);
+    cluster.disks.get(leader)!.reserve = "ok";
+    const disarm = { kind: "alarm", action: "deactivate", alarm: { memberId: leader, alarm: "nospace" } } as const;
+    await cluster.during(cluster.replica(leader).propose(disarm));
+    await cluster.put(leader, "more");
   });
 
   test("leadership moves when it is asked to, and when its holder stops in order", async () => {

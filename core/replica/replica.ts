@@ -58,6 +58,8 @@ export interface ReplicaOptions {
   readonly onNotice: (level: "info" | "warn", message: string, details?: Record<string, unknown>) => void;
   /** Bytes on the device. */
   readonly diskBytes: () => number;
+  /** "low": the log has no room set aside on the device beyond what it has begun. */
+  readonly logReserve: () => "ok" | "low";
 }
 
 interface Waiter {
@@ -194,8 +196,10 @@ export class Replica implements Member {
     if (this.#failure !== null || this.#stopping) throw errStopped();
     const command = { ...body, time: this.#storeClock.now() } as Command;
     const data = encodeCommand(command);
-    if (this.#store.growsBeyondQuota(command, data.length)) {
-      this.#raiseNoSpace();
+    // Without room set aside for the log nothing may grow, whatever the quota says: refusing now keeps what was acknowledged.
+    const low = this.#options.logReserve() === "low";
+    if (this.#store.growsBeyondQuota(command, low ? Infinity : data.length)) {
+      this.#raiseNoSpace(low ? "the disk of the log is nearly full" : "the space quota is used up");
       throw errNoSpace();
     }
     const proposed = this.#consensus.propose(data);
@@ -263,11 +267,11 @@ export class Replica implements Member {
   }
 
   /** Once for each time that the quota is met; the alarm itself is a command, so that it outlives a restart. */
-  #raiseNoSpace(): void {
+  #raiseNoSpace(why: string): void {
     const raised = this.#store.alarms().some((alarm) => alarm.alarm === "nospace" && alarm.memberId === this.memberId);
     if (raised || this.#raisingAlarm) return;
     this.#raisingAlarm = true;
-    this.#options.onNotice("warn", "the space quota is used up: writes are refused until space is freed and the alarm is disarmed", {
+    this.#options.onNotice("warn", `${why}: writes are refused until space is freed and the alarm is disarmed`, {
       quotaBytes: this.#options.quotaBytes,
       sizeBytes: this.#store.sizeBytes(),
     });
