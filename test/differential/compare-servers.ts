@@ -2,6 +2,9 @@
  * One differential run from a seed: what is sent follows from the seed, the view and the number of requests alone. On a difference the sequence is made
  * as small as it gets, and told together with the command that replays it.
  */
+import { startEtcd } from "../helpers/start-etcd.ts";
+import { startQuorate } from "../helpers/start-quorate.ts";
+import type { ServerProcess } from "../helpers/start-server.ts";
 import { Random } from "./random.ts";
 import { describeDifference, describeSteps, runSteps, type Difference } from "./run-steps.ts";
 import { shrink } from "./shrink.ts";
@@ -18,8 +21,9 @@ export interface Comparison {
   readonly report: string | undefined;
 }
 
-/** Events that etcd keeps for `waitIndex`; so many and some more are made first, so that the history is full from the beginning. */
+/** Events that etcd keeps for `waitIndex`. */
 const V2_HISTORY = 1_000;
+const V3_REVISIONS = 300;
 const SHRINK_LIMITS = { trialsMax: 120, msMax: 25_000 };
 
 export function stepsOf(view: View, seed: number, requests: number): Step[] {
@@ -79,9 +83,60 @@ async function smaller(
   return { steps, difference };
 }
 
-/** Fills etcd's v2 event history, so that `waitIndex=1` is gone on both sides. */
-export async function fillHistory(url: string): Promise<void> {
-  const put = (n: number): Promise<Response> =>
-    fetch(`${url}/v2/keys/fill`, { method: "PUT", body: new URLSearchParams({ value: String(n) }) });
-  for (let n = 0; n < V2_HISTORY + 10; n += 20) await Promise.all(Array.from({ length: 20 }, async (_, k) => (await put(n + k)).text()));
+/**
+ * Two running servers for one view. Not shared between views: a compaction asked for through v3 also ends the v2 history of ours, for the two
+ * are views of one store, and etcd has two stores.
+ */
+export class Pair {
+  readonly view: View;
+  readonly #etcd: ServerProcess;
+  readonly #quorate: ServerProcess;
+
+  private constructor(view: View, etcd: ServerProcess, quorate: ServerProcess) {
+    this.view = view;
+    this.#etcd = etcd;
+    this.#quorate = quorate;
+  }
+
+  /** @param against what plays our part: etcd compared with itself shows the noise of the method */
+  static async start(view: View, against: "quorate" | "etcd" = "quorate"): Promise<Pair> {
+    const [etcd, quorate] = await Promise.all([startEtcd(), against === "etcd" ? startEtcd() : startQuorate()]);
+    const pair = new Pair(view, etcd, quorate);
+    try {
+      await Promise.all([etcd, quorate].map(({ url }) => (view === "v2" ? fillV2(url) : fillV3(url))));
+    } catch (error) {
+      await pair.stop();
+      throw error;
+    }
+    return pair;
+  }
+
+  /** @throws Error when a server did not answer, with what ours printed */
+  async compare(seed: number, requests: number): Promise<Comparison> {
+    try {
+      return await compareServers({ etcd: this.#etcd.url, quorate: this.#quorate.url }, this.view, seed, requests);
+    } catch (error) {
+      const ended = this.#quorate.exit();
+      const state = ended === undefined ? "is running" : `ended with ${ended.signal ?? ended.code}`;
+      throw new Error(`seed ${seed}, ${this.view}: the server ${state}\n--- its output:\n${this.#quorate.output()}`, { cause: error });
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#etcd.stop(), this.#quorate.stop()]);
+  }
+}
+
+/** Fills the v2 event history, so that `waitIndex=1` is gone on both sides. */
+function fillV2(url: string): Promise<void> {
+  return repeat(V2_HISTORY + 10, () => fetch(`${url}/v2/keys/fill`, { method: "PUT", body: new URLSearchParams({ value: "x" }) }));
+}
+
+/** So many revisions that a request for a few hundred before the newest never asks for revision 0, which means the newest. */
+function fillV3(url: string): Promise<void> {
+  return repeat(V3_REVISIONS, () => fetch(`${url}/v3/kv/put`, { method: "POST", body: '{"key":"YQ=="}' }));
+}
+
+async function repeat(times: number, send: () => Promise<Response>): Promise<void> {
+  for (let n = 0; n < times; n += 10) await Promise.all(Array.from({ length: 10 }, async () => (await send()).text()));
 }

@@ -5,11 +5,8 @@
  * More by hand: `npm run differential -- --requests 10000 --seed 7`.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { etcdVersion, startEtcd } from "../helpers/start-etcd.ts";
-import { startQuorate } from "../helpers/start-quorate.ts";
-import type { ServerProcess } from "../helpers/start-server.ts";
-import { compareServers, fillHistory } from "./compare-servers.ts";
-import type { View } from "./step.ts";
+import { etcdVersion } from "../helpers/start-etcd.ts";
+import { Pair } from "./compare-servers.ts";
 
 const FIXED_SEEDS = [1, 2];
 const REQUESTS = 350;
@@ -21,29 +18,25 @@ const installed = etcdVersion() !== undefined;
 const skip = !installed && process.env["CI"] === undefined;
 
 describe.skipIf(skip)(`the same answers as etcd${skip ? " (skipped: no etcd on the path)" : ""}`, () => {
-  let etcd: ServerProcess;
-  let quorate: ServerProcess;
-
-  beforeAll(async () => {
-    if (!installed) throw new Error("there must be an etcd on the path in CI");
-    [etcd, quorate] = await Promise.all([startEtcd(), startQuorate()]);
-    await Promise.all([fillHistory(etcd.url), fillHistory(quorate.url)]);
-  }, TEST_MS);
-
-  afterAll(async () => {
-    await Promise.all([etcd?.stop(), quorate?.stop()]);
-  });
-
-  const alike = async (view: View, seed: number): Promise<void> => {
-    const { report, requests } = await compareServers({ etcd: etcd.url, quorate: quorate.url }, view, seed, REQUESTS);
-    if (report !== undefined) expect.fail(report);
-    expect(requests).toBeGreaterThanOrEqual(REQUESTS);
-  };
-
+  if (!installed) {
+    test("there is an etcd on the path", () => expect.fail("in CI there must be one"));
+    return;
+  }
   for (const view of ["v3", "v2"] as const) {
-    for (const seed of FIXED_SEEDS) {
-      test(`${view}, seed ${seed}: ${REQUESTS} requests`, { timeout: TEST_MS }, () => alike(view, seed));
-    }
-    test(`${view}, fresh seed ${FRESH_SEED}: ${REQUESTS} requests`, { timeout: TEST_MS }, () => alike(view, FRESH_SEED));
+    describe(view, () => {
+      let pair: Pair | undefined;
+      beforeAll(async () => {
+        pair = await Pair.start(view);
+      }, TEST_MS);
+      afterAll(() => pair?.stop());
+
+      for (const [seed, kind] of [...FIXED_SEEDS.map((fixed) => [fixed, "seed"] as const), [FRESH_SEED, "fresh seed"] as const]) {
+        test(`${kind} ${seed}: ${REQUESTS} requests`, { timeout: TEST_MS }, async () => {
+          const comparison = await pair?.compare(seed, REQUESTS);
+          if (comparison?.report !== undefined) expect.fail(comparison.report);
+          expect(comparison?.requests).toBeGreaterThanOrEqual(REQUESTS);
+        });
+      }
+    });
   }
 });
