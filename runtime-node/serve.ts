@@ -18,11 +18,11 @@ export async function serve(settings: Settings): Promise<void> {
   try {
     server = await startServer(settings, logger);
   } catch (error) {
-    logger.fatal({ error: plain(error) }, explain(error));
+    logger.fatal({ failure: plain(error) }, explain(error));
     process.exit(1);
   }
   void server.failed.then((error) => {
-    logger.fatal({ error: plain(error) }, `the member cannot go on: ${error.message}`);
+    logger.fatal({ failure: plain(error) }, `the member cannot go on: ${error.message}`);
     process.exit(1);
   });
   endOnSignals(server, logger);
@@ -61,7 +61,7 @@ function endOnSignals(server: RunningServer, logger: Logger): void {
           process.exit(0);
         },
         (error: unknown) => {
-          logger.fatal({ error: plain(error) }, `the end failed: ${explain(error)}`);
+          logger.fatal({ failure: plain(error) }, `the end failed: ${explain(error)}`);
           process.exit(1);
         },
       );
@@ -73,7 +73,7 @@ function endOnSignals(server: RunningServer, logger: Logger): void {
 function exitOnBugs(logger: Logger): void {
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, (error: unknown) => {
-      logger.fatal({ error: plain(error) }, `a bug ended the process (${event})`);
+      logger.fatal({ failure: plain(error) }, `a bug ended the process (${event})`);
       process.exit(1);
     });
   }
@@ -81,8 +81,10 @@ function exitOnBugs(logger: Logger): void {
 
 function plain(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { message: String(error) };
-  const details = isQuorateError(error) ? { reason: error.reason, ...error.details } : {};
-  return { name: error.name, message: error.message, ...details, stack: error.stack };
+  // What the host or an operation said is told by its code; where in our code it was met helps only with bugs.
+  if (isQuorateError(error)) return { name: error.name, reason: error.reason, ...error.details };
+  if ("code" in error && typeof error.code === "string") return { name: error.name, code: error.code };
+  return { name: error.name, stack: error.stack };
 }
 
 /** One sentence for a person: what to do about it, where that is known. */

@@ -7,14 +7,13 @@ import { resolve } from "node:path";
 import { FileLogStorage } from "../adapters/file-storage/file-log-storage.ts";
 import { NodeFileSystem } from "../adapters/file-storage/node-file-system.ts";
 import { MeasuredConsensus, MeasuredFileSystem, Measures } from "../adapters/prometheus/measures.ts";
+import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.ts";
 import { type App, ETCD_VERSION, createApp, createMetricsApp } from "../core/api/create-app.ts";
 import type { Route } from "../core/api/exchange.ts";
-import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
 import { type StreamRoutes, streamRoutes } from "../core/api/v3/stream-routes.ts";
-import { streamRoutes } from "../core/api/v3/stream-routes.ts";
 import { Replica } from "../core/replica/replica.ts";
 import { Solo } from "../core/replica/solo.ts";
 import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
@@ -22,16 +21,14 @@ import { compactionPolicy, quotaBytes } from "./config.ts";
 import { HttpListener } from "./http-listener.ts";
 import { bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
-import type { Settings } from "./settings.ts";
 import { packageVersion } from "./package-version.ts";
+import type { Settings } from "./settings.ts";
 import { clock, every, newIdentity, pause, randomBytes } from "./timing.ts";
 
 /** How often the replica looks at its duties. */
 const TICK_MS = 100;
 /** The shortest lease, in seconds: one and a half times etcd's default election timeout of 1 s, rounded up, as etcd has it. */
 const MIN_LEASE_TTL_SECONDS = 2;
-/** How often a silent watch that asked for it is told the revision: etcd's interval. */
-const WATCH_PROGRESS_INTERVAL_MS = 10 * 60_000;
 /** How often a quiet watch that asked for it is told the revision, as etcd does. */
 const WATCH_PROGRESS_MS = 10 * 60_000;
 /** What the member list names as this member's address for others, as etcd does by default; nobody listens there while there are none. */
@@ -110,6 +107,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       version: packageVersion(),
       etcdVersion: ETCD_VERSION,
       listeners: () => sumOf(listeners),
+      watchStreams: streams.watchStreams,
     });
     const listen = (urls: readonly string[], served: App) => listenOn({ urls, served, settings, shared, listeners });
     const bound = await listen(settings["listen-client-urls"], app);

@@ -21,6 +21,8 @@ export interface MetricsSources {
   /** Versions: of this program, and of etcd whose API it speaks. */
   readonly version: string;
   readonly etcdVersion: { readonly server: string; readonly cluster: string };
+  /** Open streams of v3 watches. */
+  readonly watchStreams: () => number;
   /** Sums over the listeners. */
   readonly listeners: () => {
     readonly connectionsDropped: number;
@@ -177,7 +179,7 @@ function addServer(page: Page, { replica, health, quotaBytes, version, etcdVersi
   );
 }
 
-function addStore(page: Page, { replica }: MetricsSources): void {
+function addStore(page: Page, { replica, watchStreams }: MetricsSources): void {
   const { store, stats } = replica;
   page.gauge("etcd_mvcc_db_total_size_in_bytes", "Bytes that keys, values and their history take, and what is yet to be freed.", () =>
     store.sizeBytes(),
@@ -191,6 +193,7 @@ function addStore(page: Page, { replica }: MetricsSources): void {
     page.counter(`${prefix}_put_total`, "Keys written, by this run of the member.", () => stats.puts);
     page.counter(`${prefix}_delete_total`, "Keys deleted, by this run of the member.", () => stats.deletes);
   }
+  page.gauge("etcd_debugging_mvcc_watch_stream_total", "Streams of v3 watches that are open.", watchStreams);
   page.gauge("etcd_debugging_mvcc_watcher_total", "Watches that are open.", () => replica.watchStats().watchers);
   page.gauge("etcd_debugging_mvcc_slow_watcher_total", "Watches whose reader has not taken everything.", () => replica.watchStats().unread);
   page.gauge("etcd_debugging_mvcc_pending_events_total", "Events that wait for their readers.", () => replica.watchStats().queuedEvents);
