@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rangeOf } from "../../test/contract/version-store-port.ts";
 import type { Bytes } from "../bytes/bytes.ts";
+import { crc32 } from "../bytes/crc32.ts";
 import { isQuorateError } from "../errors.ts";
 import type { Command, CommandBody } from "./command.ts";
 import { SNAPSHOT_CHUNK_BYTES } from "./snapshot.ts";
@@ -219,6 +220,27 @@ describe("a snapshot", () => {
   });
 });
 
+function framesOf(data: Uint8Array): Uint8Array[] {
+  const frames: Uint8Array[] = [];
+  for (let at = 0; at < data.length; at += frames.at(-1)!.length) {
+    frames.push(data.slice(at, at + 9 + new DataView(data.buffer, data.byteOffset).getUint32(at + 1)));
+  }
+  return frames;
+}
+
+/** Makes the CRCs of changed frames right again, and the trailer's. */
+function seal(frames: readonly Uint8Array[]): Uint8Array {
+  let hash = 0;
+  frames.forEach((frame, at) => {
+    const view = new DataView(frame.buffer);
+    // The trailer ends with the hash over the CRCs, five bytes when it is large.
+    if (at === frames.length - 1) view.setUint32(frame.length - 4, hash);
+    view.setUint32(5, crc32(frame.subarray(9), crc32(frame.subarray(0, 1))));
+    hash = crc32(frame.subarray(5, 9), hash);
+  });
+  return new Uint8Array(Buffer.concat(frames));
+}
+
 describe("a damaged snapshot", () => {
   const state = run([
     { kind: "leaseGrant", id: "7", ttlSeconds: 60 },
@@ -264,6 +286,19 @@ describe("a damaged snapshot", () => {
         expect(await faultOf(Buffer.concat([...frames.toSpliced(at, 1), frames[at]!]))).toMatch(at === 5 ? "none" : /^malformed data/);
     }
     expect(await faultOf(Buffer.concat([good, good]))).toMatch(/^malformed data/);
+  });
+
+  test("is refused when its parts do not fit together, even with every CRC right", async () => {
+    expect(await faultOf(seal(framesOf(good)))).toBe("none");
+    const header = framesOf(good);
+    header[0]![header[0]!.length - 1]! ^= 1; // the hash of the state
+    expect(await faultOf(seal(header))).toContain("the state hashes to");
+    const text = Buffer.from(good).toString("latin1");
+    const change = (from: string, to: string) => seal(framesOf(new Uint8Array(Buffer.from(text.replace(from, to), "latin1"))));
+    expect(await faultOf(change("\xc4\x01a\x02", "\xc4\x01z\x02"))).toContain("the state hashes to");
+    expect(await faultOf(change("\xc4\x01a\x02", "\xc4\x01a\x09"))).toContain("a version of revision 9");
+    expect(await faultOf(change("\xc4\x011\xc4\x017", "\xc4\x011\xc4\x018"))).toContain("a live key with lease 8");
+    expect(await faultOf(change("\xc4\x017\x3c", "\xc4\x010\x3c"))).toContain("malformed data: lease 0");
   });
 });
 

@@ -385,6 +385,19 @@ function compaction(setup: () => VersionStore): void {
     expect(store.check()).toEqual([]);
   });
 
+  test("what a compaction makes unreachable is known at once, to the byte, whatever was written", () => {
+    const store = setup();
+    for (let at = 0; at < 700; at++)
+      write(store, at % 7 === 0 ? "a=1 !b" : at % 3 === 0 ? "!a a=22 b=1" : `a=${at} c${at % 9}=1 !c${at % 4}`);
+    for (const revision of [3, 250, 263, 600, 701]) {
+      store.compact(revision);
+      const inUse = store.sizeInUseBytes();
+      while (!store.compactStep(50));
+      expect([revision, store.sizeBytes(), store.sizeInUseBytes()]).toEqual([revision, inUse, inUse]);
+      expect(store.check()).toEqual([]);
+    }
+  });
+
   test("compactions may follow one another before the first is worked off", () => {
     const store = setup();
     for (let at = 0; at < 50; at++) write(store, `a=${at} k${at}=1`);

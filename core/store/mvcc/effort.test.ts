@@ -88,6 +88,18 @@ test("taking from the head of a queue does not walk over what was taken before",
   expect(store.visited - before).toBeLessThan(20_000 * 140);
 });
 
+test("a count at an old revision is the present one, corrected by what was written since", () => {
+  const store = filled(20_000);
+  const old = store.revision;
+  for (let at = 0; at < 30; at++) {
+    store.delete(name(at));
+    store.commit(null, 0);
+  }
+  const before = store.visited;
+  expect([store.count(ALL, old), store.count({ key: name(10), end: name(40) }, old)]).toEqual([20_000, 30]);
+  expect(store.visited - before).toBeLessThan(300);
+});
+
 test("compaction costs what was written since, not what is there", () => {
   const store = filled(20_000);
   store.compact(store.revision);

@@ -488,6 +488,7 @@ export class MemoryVersionStore implements VersionStore {
     }
     if (bytes !== this.#bytes) faults.push(`the store has ${bytes} bytes and says ${this.#bytes}`);
     if (hash !== this.#hash) faults.push(`the live versions hash to ${hash} and the store says ${this.#hash}`);
+    if (this.#freedTo >= this.#compacted && this.#unreachable !== 0) faults.push(`${this.#unreachable} bytes are said to be unreachable`);
     if (this.#log.end !== this.#revision + 1) faults.push(`the log ends before ${this.#log.end} at revision ${this.#revision}`);
     return faults;
   }
