@@ -8,7 +8,7 @@ import { openTerm } from "./leader.ts";
 import type { TimeoutNow, VoteReply, VoteRequest } from "./messages.ts";
 import { voteResult } from "./quorum.ts";
 import { becomeCandidate, becomeFollower, becomeLeaderRole, becomePreCandidate } from "./roles.ts";
-import { type RaftState, configAt, currentConfig, mayVoteSomewhere, send, sendAfterPersist } from "./state.ts";
+import { type RaftState, configAt, currentConfig, isInstalling, mayVoteSomewhere, send, sendAfterPersist } from "./state.ts";
 
 /** Has a leader been heard within T? Then (pre-)votes are refused, so that a removed or half connected member cannot disturb (§4.2.3). */
 export function isSticky(state: RaftState): boolean {
@@ -22,7 +22,7 @@ function isDiskStalled(state: RaftState): boolean {
 }
 
 export function mayCampaign(state: RaftState): boolean {
-  if (state.role === "leader" || state.amnesiac || state.removed || state.installing.length > 0) return false;
+  if (state.role === "leader" || state.amnesiac || state.removed || isInstalling(state)) return false;
   // A joiner walks through every configuration of the past; under a reused id an old one could make it a quorum of its own
   // (openraft, FAQ "reuse of a node id"). Once its log reaches the entry that added it the past is behind it. Waiting until that entry
   // is committed would be too much: the joiner may hold the longest log, and then nobody else can win the election that commits it.

@@ -12,6 +12,7 @@ import {
   appendEntry,
   configsChanged,
   dropped,
+  isInstalling,
   protocolError,
   send,
   sendAfterPersist,
@@ -85,7 +86,7 @@ function checkEntries(message: Append): Map<Index, Config> | null {
 export function handleAppend(state: RaftState, message: Append): void {
   if (!hearLeader(state, message)) return;
   // The log is about to be replaced: what is accepted now would be acknowledged and then lost.
-  if (state.installing.length > 0) return dropped(state, message, "a snapshot is being installed");
+  if (isInstalling(state)) return dropped(state, message, "a snapshot is being installed");
   const configs = checkEntries(message);
   if (configs === null) return protocolError(state, message, "entries do not follow one another");
   const { prevIndex, prevTerm, readSeq } = message;
@@ -163,9 +164,7 @@ export function handleSnapshotOffer(state: RaftState, message: SnapshotOffer): v
   const known = state.installing.some((one) => one.id === meta.id);
   if (!known && state.installing.length >= MAX_INSTALLING) return;
   // One install at a time: the newest offer replaces the one that runs, whose end is still understood if it comes first.
-  state.installing = [...state.installing.filter((one) => one.id !== meta.id), meta];
-  state.installFrom = message.from;
-  state.installWanted = true;
+  state.installOffer = { meta, from: message.from };
 }
 
 /**
@@ -177,7 +176,6 @@ export function snapshotInstalled(state: RaftState, id: string, ok: boolean): vo
   if (meta === undefined) return;
   state.options.trace?.({ node: state.id, term: state.term, event: "install", index: meta.index, id, ok });
   state.installing = state.installing.filter((one) => one.id !== id);
-  if (state.installing.length === 0) state.installWanted = false;
   if (ok) replaceLog(state, meta);
   const { leader } = state;
   if (leader === null || leader === state.id) return;

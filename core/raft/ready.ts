@@ -69,7 +69,7 @@ function mayPersist(state: RaftState): boolean {
 
 export function hasReady(state: RaftState): boolean {
   if (state.flushWanted || state.send.length > 0 || state.reads.length > 0 || state.readsFailed.length > 0) return true;
-  if (state.configChanged || softChanged(state) || mayApply(state) || state.installWanted) return true;
+  if (state.configChanged || softChanged(state) || mayApply(state) || state.installOffer !== null) return true;
   return mayPersist(state) && (state.handed < state.log.last || state.sendAfterPersist.length > 0 || hardChanged(state));
 }
 
@@ -141,9 +141,15 @@ export function takeReady(state: RaftState): Ready {
 }
 
 function takeNotices(state: RaftState, ready: { -readonly [K in keyof Ready]: Ready[K] }): void {
-  const meta = state.installing.at(-1);
-  if (state.installWanted && meta !== undefined && state.installFrom !== null) ready.install = { meta, from: state.installFrom };
-  state.installWanted = false;
+  const offer = state.installOffer;
+  if (offer !== null) {
+    state.installOffer = null;
+    // Committed past it meanwhile: nothing to fetch any more.
+    if (offer.meta.index > state.commit) {
+      ready.install = offer;
+      state.installing = [...state.installing.filter((one) => one.id !== offer.meta.id), offer.meta];
+    }
+  }
   if (!state.configChanged) return;
   state.configChanged = false;
   const index = currentConfigIndex(state);

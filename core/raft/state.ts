@@ -144,10 +144,10 @@ export interface RaftState {
   rounds: { seq: number; at: number }[];
   leaseUntil: number;
 
-  /** Snapshots whose installation has not ended, newest offer last; more than one when an offer replaced a running one. */
+  /** Snapshots that a Ready has named and whose installation has not ended, newest last; several when one replaced another. */
   installing: SnapshotMeta[];
-  installFrom: NodeId | null;
-  installWanted: boolean;
+  /** An offer that no Ready has named yet; a newer one takes its place without a trace. */
+  installOffer: { readonly meta: SnapshotMeta; readonly from: NodeId } | null;
 
   send: Message[];
   sendAfterPersist: Message[];
@@ -250,8 +250,7 @@ export function createState(options: Options): RaftState {
     rounds: [],
     leaseUntil: -1,
     installing: [],
-    installFrom: null,
-    installWanted: false,
+    installOffer: null,
     send: [],
     sendAfterPersist: [],
     reads: [],
@@ -359,6 +358,11 @@ export function drawTimeout(state: RaftState): void {
   const { electionTicks } = state.limits;
   const wait = Math.floor((electionTicks * (100 - Math.max(0, Math.min(100, state.options.priority)))) / 100);
   state.electionTimeout = electionTicks + (state.prng.u32() % electionTicks) + wait;
+}
+
+/** The log and the state are about to be replaced. */
+export function isInstalling(state: RaftState): boolean {
+  return state.installOffer !== null || state.installing.length > 0;
 }
 
 export function setCommit(state: RaftState, index: Index): void {
