@@ -11,10 +11,27 @@ import type { KeyRange } from "../command.ts";
 import { type EventBatch, eventsBytes } from "./record-events.ts";
 import type { WatchEvent } from "./watcher.ts";
 
-/** Events that a queue holds at most (references; one revision stays whole). Beyond it the older half goes, and laggards read history. */
-export const QUEUE_EVENTS_MAX = 4096;
-/** Bytes of keys and values that a queue refers to at most. */
-export const QUEUE_BYTES_MAX = 8 * 1024 * 1024;
+/** Bounds of the hub. The defaults are `WATCH_LIMITS`; tests choose small ones. */
+export interface WatchLimits {
+  /** Events that a queue holds at most (references; one revision stays whole). Beyond it the older half goes, and laggards read history. */
+  readonly queueEventsMax: number;
+  /** Bytes of keys and values that a queue refers to at most. */
+  readonly queueBytesMax: number;
+  /** Events in all queues together. Beyond it a queue that grows is halved. */
+  readonly queuedEventsMax: number;
+  /** Bytes of keys and values of one slice of history, which is kept for the next reader of the same place. */
+  readonly historySliceBytes: number;
+  /** Events of history that one `take` looks at, wanted or not: a millisecond or so. */
+  readonly historyLooksMax: number;
+}
+
+export const WATCH_LIMITS: WatchLimits = {
+  queueEventsMax: 4096,
+  queueBytesMax: 8 * 1024 * 1024,
+  queuedEventsMax: 1_000_000,
+  historySliceBytes: 256 * 1024,
+  historyLooksMax: 10_000,
+};
 
 /** A watcher as its group sees it. */
 export interface Place {
@@ -26,8 +43,9 @@ export interface Place {
   at: number;
 }
 
-/** Sums over all groups. */
+/** What all groups of a hub share: its limits, and sums over all of them. */
 export interface Tally {
+  readonly limits: WatchLimits;
   queuedEvents: number;
   /** Places marked unread. */
   unread: number;
@@ -125,11 +143,13 @@ export class WatchGroup<P extends Place> implements KeyRange {
     queue.events += events;
     this.#tally.queuedEvents += events;
     queue.bytes += bytes;
-    if (queue.events > QUEUE_EVENTS_MAX || queue.bytes > QUEUE_BYTES_MAX) this.dropOlderHalf();
+    const { limits, queuedEvents } = this.#tally;
+    const full = queue.events > limits.queueEventsMax || queue.bytes > limits.queueBytesMax || queuedEvents > limits.queuedEventsMax;
+    if (full) this.#dropOlderHalf();
   }
 
   /** Of the batches, by number; the last one always stays. */
-  dropOlderHalf(): void {
+  #dropOlderHalf(): void {
     const queue = this.#queue;
     if (queue === null) return;
     const dropped = queue.batches.slice(0, queue.batches.length >> 1);

@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Bytes, EMPTY, ascii, prefixEnd } from "../../bytes/bytes.ts";
 import { MemoryVersionStore } from "../mvcc/memory-version-store.ts";
-import { QUEUE_EVENTS_MAX } from "./watch-group.ts";
-import { HISTORY_LOOKS_MAX, WatchHub } from "./watch-hub.ts";
+import { WATCH_LIMITS } from "./watch-group.ts";
+import { WatchHub } from "./watch-hub.ts";
 import type { WatchOptions, Watcher } from "./watcher.ts";
 
+const { queueEventsMax: QUEUE_EVENTS_MAX, historyLooksMax: HISTORY_LOOKS_MAX } = WATCH_LIMITS;
 const MUCH = Number.MAX_SAFE_INTEGER;
 
 let store: MemoryVersionStore;
@@ -207,6 +208,22 @@ describe("restored()", () => {
     expect(drain(unread)).toEqual([-3]);
     expect(idle.isSynced()).toBe(true);
   });
+});
+
+it("holds no more than its limits allow, in one queue by bytes and in all together", () => {
+  const small = { ...WATCH_LIMITS, queueBytesMax: 100, queuedEventsMax: 30 };
+  hub = new WatchHub(store, small);
+  const all = [..."abcdefghij"].map((key) => open(key));
+  for (let n = 0; n < 60; n++) {
+    put("a");
+    expect(hub.stats().queuedEvents).toBeLessThanOrEqual(50); // of two bytes each
+  }
+  for (let n = 0; n < 60; n++) {
+    put(..."abcdefghij");
+    expect(hub.stats().queuedEvents).toBeLessThanOrEqual(30 + all.length);
+  }
+  hub.flush();
+  expect(all.map((watcher) => drain(watcher).length)).toEqual([120, ...Array.from({ length: 9 }, () => 60)]);
 });
 
 it("counts its watchers and groups", () => {

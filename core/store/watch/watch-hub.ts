@@ -11,15 +11,8 @@ import { isInRange } from "../mvcc/key-range.ts";
 import type { RevisionRecord, VersionStore } from "../version-store-port.ts";
 import { RangeIndex } from "./range-index.ts";
 import { type Before, NO_DELETE, NO_PUT, PREV_KV, RecordEvents, eventBytes } from "./record-events.ts";
-import { type Tally, WatchGroup } from "./watch-group.ts";
+import { type Tally, WATCH_LIMITS, WatchGroup, type WatchLimits } from "./watch-group.ts";
 import type { WatchEvent, WatchOptions, WatchTake, Watcher } from "./watcher.ts";
-
-/** Events in all queues together. Beyond it a queue that grows is halved, and its laggards read history. */
-export const QUEUED_EVENTS_MAX = 1_000_000;
-/** Bytes of keys and values of one slice of history, which is kept for the next reader of the same place. */
-const HISTORY_SLICE_BYTES = 256 * 1024;
-/** Events of history that one `take` looks at, wanted or not: a millisecond or so. */
-export const HISTORY_LOOKS_MAX = 10_000;
 
 export interface WatchStats {
   /** Open watchers. */
@@ -42,14 +35,17 @@ class HubWatcher implements Watcher {
   at = 0;
   /** `take` has given all there was (or was not asked yet): the next flush that finds something says so. */
   waiting = true;
+  /** It starts in the past, and `take` was not asked yet. */
+  fresh: boolean;
   readonly onReady: () => void;
   /** null: closed. */
   group: WatchGroup<HubWatcher> | null = null;
   readonly #hub: WatchHub;
 
-  constructor(hub: WatchHub, next: number, onReady: () => void) {
+  constructor(hub: WatchHub, next: number, fresh: boolean, onReady: () => void) {
     this.#hub = hub;
     this.next = next;
+    this.fresh = fresh;
     this.onReady = onReady;
   }
 
@@ -59,6 +55,7 @@ class HubWatcher implements Watcher {
     const taken = this.#hub.takeFor(this, group, bytesMax);
     group.moved(this);
     this.waiting = taken === undefined;
+    this.fresh = false;
     return taken;
   }
 
@@ -85,7 +82,7 @@ export class WatchHub {
   #store: VersionStore;
   /** For each range its groups, chained by `sibling`. */
   readonly #ranges = new RangeIndex<WatchGroup<HubWatcher>>();
-  readonly #tally: Tally = { queuedEvents: 0, unread: 0 };
+  readonly #tally: Tally;
   #watchers = 0;
   #groups = 0;
   #eventsQueued = 0;
@@ -97,8 +94,9 @@ export class WatchHub {
   readonly #before: Before = (kv) => this.#store.before(kv);
   readonly #found: WatchGroup<HubWatcher>[] = [];
 
-  constructor(store: VersionStore) {
+  constructor(store: VersionStore, limits: WatchLimits = WATCH_LIMITS) {
     this.#store = store;
+    this.#tally = { limits, queuedEvents: 0, unread: 0 };
     this.#known = store.revision;
   }
 
@@ -142,7 +140,6 @@ export class WatchHub {
       group.pushPart(events.revision, event);
     }
     this.#eventsQueued++;
-    if (this.#tally.queuedEvents > QUEUED_EVENTS_MAX) group.dropOlderHalf();
     this.#touch(group);
   }
 
@@ -200,7 +197,7 @@ export class WatchHub {
     const { revision } = this.#store;
     const next = options.startRevision > 0 ? options.startRevision : revision + 1;
     const flags = (options.noPut ? NO_PUT : 0) | (options.noDelete ? NO_DELETE : 0) | (options.prevKv ? PREV_KV : 0);
-    const watcher = new HubWatcher(this, next, options.onReady);
+    const watcher = new HubWatcher(this, next, next <= revision, options.onReady);
     const first = this.#ranges.get(options);
     let group: WatchGroup<HubWatcher> | null = first ?? null;
     while (group !== null && group.flags !== flags) group = group.sibling;
@@ -243,7 +240,9 @@ export class WatchHub {
   /** @returns undefined when there was nothing (more) in it for the watcher, whose place then is at or after `group.from` */
   #takeHistory(watcher: HubWatcher, group: WatchGroup<HubWatcher>, bytesMax: number): WatchTake | undefined {
     const { compactedRevision } = this.#store;
-    if (watcher.next < compactedRevision) {
+    // Of the compacted revision itself only puts are left. Whoever begins there knows what it asks for (as in etcd); whoever comes
+    // there in the course of reading would miss a delete and not know it.
+    if (watcher.next < compactedRevision || (watcher.next === compactedRevision && !watcher.fresh)) {
       watcher.close();
       return { kind: "compacted", compactRevision: compactedRevision };
     }
@@ -251,7 +250,8 @@ export class WatchHub {
     const events: WatchEvent[] = [];
     let bytes = 0;
     let looks = 0;
-    const enough = () => looks >= HISTORY_LOOKS_MAX || (events.length > 0 && bytes >= bytesMax);
+    const { historyLooksMax } = this.#tally.limits;
+    const enough = () => looks >= historyLooksMax || (events.length > 0 && bytes >= bytesMax);
     while (watcher.next < group.from && !enough()) {
       const { records, end } = this.#history(watcher.next);
       for (let at = firstAtOrAfter(records, watcher.next); at < records.length && !enough(); at++) {
@@ -270,7 +270,9 @@ export class WatchHub {
   #history(revision: number): HistorySlice {
     const kept = this.#slice;
     if (kept !== null && kept.from <= revision && revision < kept.end) return kept;
-    const records = this.#store.revisions(revision, HISTORY_SLICE_BYTES).map((record) => new RecordEvents(record, this.#before));
+    const records = this.#store
+      .revisions(revision, this.#tally.limits.historySliceBytes)
+      .map((record) => new RecordEvents(record, this.#before));
     const end = (records.at(-1)?.revision ?? this.#store.revision) + 1;
     this.#slice = { from: revision, end, records };
     return this.#slice;

@@ -37,7 +37,7 @@ export type WatchTake =
       /** All events up to this revision have been taken: that of the last one, or further when history was read. */
       readonly revision: number;
     }
-  /** History before `compactRevision` is gone; the watcher is closed. */
+  /** History before `compactRevision`, or a part of it, is gone before it was taken; the watcher is closed. */
   | { readonly kind: "compacted"; readonly compactRevision: number };
 
 export interface Watcher {
