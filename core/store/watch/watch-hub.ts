@@ -151,7 +151,7 @@ export class WatchHub {
 
   /** What is before `revision` is gone. Slow watchers that wanted it learn of it when they take. */
   compacted(_revision: number): void {
-    this.#slice = null; // of the revision itself, only what is still visible may be told
+    this.#slice = null; // keeps no versions alive that the store has given up
   }
 
   /**
