@@ -194,28 +194,35 @@ function plant(given: readonly (readonly [path: string, text: string, ...rest: u
 }
 
 describe("oxlint", () => {
-  let reports = "";
+  interface Report {
+    readonly message: string;
+    readonly code: string;
+    readonly help?: string;
+    readonly filename: string;
+  }
+  let reports: readonly Report[] = [];
   beforeAll(() => {
     const dir = plant([...PLANTS, ...CLEAN]);
     writeFileSync(join(dir, "tsconfig.json"), '{ "extends": "./tsconfig.base.json", "include": ["**/*.ts"] }\n');
     const { stdout, stderr } = spawnSync(
       join(PROJECT_ROOT, "node_modules", ".bin", "oxlint"),
-      ["--format=unix", "core", "adapters", "runtime-node", "client"],
+      ["--format=json", "core", "adapters", "runtime-node", "client"],
       {
         cwd: dir,
         encoding: "utf8",
       },
     );
-    reports = stdout + stderr;
+    expect(stdout, stderr).toContain('"diagnostics"');
+    reports = (JSON.parse(stdout) as { diagnostics: Report[] }).diagnostics;
   });
 
   test.each(PLANTS)("finds what is wrong with %s", (path, _text, words) => {
-    const mine = reports.split("\n").filter((line) => line.startsWith(`${path}:`));
-    for (const word of words) expect(mine.join("\n"), reports).toContain(word);
+    const mine = reports.filter(({ filename }) => filename === path).map(({ code, message, help }) => `${code}: ${message} ${help ?? ""}`);
+    for (const word of words) expect(mine.join("\n")).toContain(word);
   });
 
   test.each(CLEAN)("finds nothing wrong with %s", (path) => {
-    expect(reports.split("\n").filter((line) => line.startsWith(`${path}:`))).toEqual([]);
+    expect(reports.filter(({ filename }) => filename === path)).toEqual([]);
   });
 });
 
