@@ -58,7 +58,9 @@ export class Faults {
 
   #partition(): void {
     const { network, hosts } = this.#simulation;
-    const shape = network.partition([...hosts.keys()]);
+    // Half of the time it is a leader that is cut off: it goes on for a while, and what it writes has to be undone later.
+    const leader = this.#chance.hit(0.5) ? this.#leader()?.id : undefined;
+    const shape = network.partition([...hosts.keys()], leader);
     this.#simulation.count(`partition ${shape}`);
     this.#simulation.note(`partition ${shape}`);
     this.#later(this.#chance.exponential(this.#T(4)), () => network.heal());
@@ -69,7 +71,10 @@ export class Faults {
     if (alive.length === 0) return;
     // Now and then everybody at once.
     const all = this.#chance.hit(0.05);
-    for (const host of all ? alive : [this.#chance.pick(alive)]) {
+    // A member with writes under way has the most to lose.
+    const busy = alive.filter((host) => host.pending.length > 0);
+    const victim = this.#chance.pick(busy.length > 0 && this.#chance.hit(0.5) ? busy : alive);
+    for (const host of all ? alive : [victim]) {
       let survive = 0;
       while (survive < host.pending.length && this.#chance.hit(this.#simulation.swarm.survive)) survive++;
       host.crash(survive);
@@ -88,17 +93,19 @@ export class Faults {
     const ticks = this.#chance.exponential(this.#T(3));
     host.pausedUntil = simulation.now + TICK * ticks;
     simulation.count("pause");
-    simulation.queue.push(host.pausedUntil, () => this.resume(host, Math.floor(ticks)));
+    simulation.queue.push(host.pausedUntil, () => this.resume(host));
   }
 
   /** After a pause the timer and the queued messages race. */
-  resume(host: Host, ticks: number): void {
+  resume(host: Host): void {
     host.pausedUntil = 0;
     const inbox = host.inbox.splice(0);
+    // A client's question may be read before answers that queued up during the pause.
+    if (this.#chance.hit(0.5)) this.#simulation.read(host);
     const timerFirst = this.#chance.hit(0.5);
-    if (timerFirst) host.input((node) => node.tick(ticks));
+    if (timerFirst) host.passTime();
     for (const message of inbox) this.#simulation.hand(host, message);
-    if (!timerFirst) host.input((node) => node.tick(ticks));
+    if (!timerFirst) host.passTime();
     host.pump();
   }
 
@@ -121,26 +128,34 @@ export class Faults {
 
   #campaign(): void {
     const host = this.#simulation.anyAlive(this.#chance);
-    host?.input((node) => node.campaign());
-    host?.pump();
+    if (host === undefined) return;
+    // An operator's impatience is worst while the leader cannot hear of it.
+    const leader = this.#leader();
+    if (leader !== undefined && leader !== host && this.#chance.hit(0.5)) this.#cutOff(leader);
+    host.input((node) => node.campaign());
+    host.pump();
   }
 
   /** A change of members; often two at once, with the leader cut off in between. */
   #change(): void {
     const host = this.#leader();
     if (host === undefined) return;
+    const cutFirst = this.#chance.hit(0.3);
+    if (cutFirst) this.#cutOff(host);
     this.#propose(host);
     if (!this.#chance.hit(0.5)) return;
-    if (this.#chance.hit(0.5)) {
-      const { network, hosts } = this.#simulation;
-      for (const id of hosts.keys()) {
-        if (id === host.id || this.#chance.hit(0.3)) continue;
-        network.cut(host.id, id);
-        network.cut(id, host.id);
-      }
-      this.#later(this.#chance.exponential(this.#T(4)), () => network.heal());
-    }
+    if (!cutFirst && this.#chance.hit(0.5)) this.#cutOff(host);
     this.#propose(host);
+  }
+
+  #cutOff(host: Host): void {
+    const { network, hosts } = this.#simulation;
+    for (const id of hosts.keys()) {
+      if (id === host.id || this.#chance.hit(0.3)) continue;
+      network.cut(host.id, id);
+      network.cut(id, host.id);
+    }
+    this.#later(this.#chance.exponential(this.#T(4)), () => network.heal());
   }
 
   #propose(host: Host): void {

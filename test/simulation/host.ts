@@ -61,6 +61,8 @@ export class Host {
   before: Before | null = null;
   reads = 0;
   pausedUntil = 0;
+  /** Ticks of the own clock that the node was not told of yet. */
+  owedTicks = 0;
   inbox: Message[] = [];
 
   constructor(id: NodeId, disk: Disk, options: Omit<Options, "restored">, events: HostEvents) {
@@ -76,6 +78,7 @@ export class Host {
 
   start(options: Omit<Options, "restored"> = this.options): void {
     this.life++;
+    this.owedTicks = 0;
     this.disk.boot++;
     this.node = new RaftNode({ ...options, id: this.id, restored: this.disk.restored() });
     this.appliedIndex = this.disk.base;
@@ -99,6 +102,12 @@ export class Host {
     if (this.node === null) return;
     act(this.node);
     this.events.stepped(this);
+  }
+
+  passTime(): void {
+    const elapsed = this.owedTicks;
+    this.owedTicks = 0;
+    this.input((node) => node.tick(elapsed));
   }
 
   settle(): void {

@@ -42,7 +42,7 @@ export class Liveness {
       const wanted = core.has(host.id);
       if (wanted && !host.alive) host.start();
       if (!wanted && host.alive) host.crash(0);
-      if (host.pausedUntil > simulation.now) simulation.faults.resume(host, 1);
+      if (host.pausedUntil > simulation.now) simulation.faults.resume(host);
     }
     const target = simulation.checker.ledger.top;
     const reads = simulation.checker.readsConfirmed;

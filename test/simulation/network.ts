@@ -72,10 +72,11 @@ export class Network {
     return DELAY_FLOOR + this.#chance.exponential(swarm.delayMean);
   }
 
-  /** Cuts links in one of the shapes that clusters meet. */
-  partition(ids: readonly NodeId[]): string {
+  /** Cuts links in one of the shapes that clusters meet. @param target who is in the middle of it; anybody when absent */
+  partition(ids: readonly NodeId[], target?: NodeId): string {
     const chance = this.#chance;
-    const order = chance.shuffle(ids);
+    const others = chance.shuffle(ids.filter((id) => id !== target));
+    const order = target === undefined ? others : [target, ...others];
     const shape = chance.pick(["halves", "isolate", "one-way", "bridge", "link", "deaf", "mute"] as const);
     const [first, second] = order as [NodeId, NodeId | undefined];
     if (second === undefined) return "alone";

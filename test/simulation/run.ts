@@ -5,7 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { enableVerify } from "../../core/invariant.ts";
-import { huntOne } from "./mutant-hunt.ts";
+import { huntAll } from "./mutant-hunt.ts";
 import { type RunResult, Simulation } from "./simulation.ts";
 import { Violation } from "./violation.ts";
 
@@ -38,7 +38,7 @@ function report(error: unknown, simulation: Simulation, seed: number): void {
 }
 
 function main(): number {
-  if (values.mutant !== undefined) return huntOne(values.mutant, first, Number(values.seeds), steps);
+  if (values.mutant !== undefined) return huntAll(values.mutant, first, Number(values.seeds), steps);
   const began = performance.now();
   const total = { seeds: 0, steps: 0, committed: 0, reads: 0, ticks: 0 };
   const coverage: Record<string, number> = {};

@@ -109,7 +109,7 @@ export class Simulation implements HostEvents {
     host.start();
     const speed = 1 + swarm.drift * (2 * this.#clock.real() - 1);
     const period = TICK * speed;
-    this.queue.push(this.now + this.#clock.real() * period, () => this.#tickHost(host, period, 1));
+    this.queue.push(this.now + this.#clock.real() * period, () => this.#tickHost(host, period));
     return host;
   }
 
@@ -124,12 +124,13 @@ export class Simulation implements HostEvents {
 
   // Time.
 
-  #tickHost(host: Host, period: number, elapsed: number): void {
+  #tickHost(host: Host, period: number): void {
     const { swarm } = this;
     const missed = this.#clock.hit(swarm.missedTicks);
-    this.queue.push(this.now + period, () => this.#tickHost(host, period, missed ? elapsed + 1 : 1));
+    this.queue.push(this.now + period, () => this.#tickHost(host, period));
+    host.owedTicks++;
     if (missed || !host.alive || host.pausedUntil > this.now) return;
-    host.input((node) => node.tick(elapsed));
+    host.passTime();
     host.pump();
     if (swarm.compactEvery > 0 && this.#diskChance.hit(1 / swarm.compactEvery)) {
       host.compact();
@@ -255,7 +256,11 @@ export class Simulation implements HostEvents {
     const chance = this.#clients;
     const { swarm } = this;
     for (let due = swarm.writesPerTick; due > 0; due--) if (chance.hit(due)) this.write(chance);
-    for (let due = swarm.readsPerTick; due > 0; due--) if (chance.hit(due)) this.read(this.anyAlive(chance));
+    for (let due = swarm.readsPerTick; due > 0; due--) {
+      if (!chance.hit(due)) continue;
+      const leaders = this.leaders();
+      this.read(leaders.length > 0 && chance.hit(0.5) ? chance.pick(leaders) : this.anyAlive(chance));
+    }
   }
 
   anyAlive(chance: Chance): Host | undefined {
@@ -291,6 +296,8 @@ export class Simulation implements HostEvents {
     if (host === undefined || host.node === null) return;
     // Unique for ever: member, boot, counter.
     const ctx = `${host.id}/${host.disk.boot}/${++host.reads}`;
+    // A lease is only as good as the clock: hosts pass the time that went by before they ask.
+    if (this.swarm.leaseReads) host.passTime();
     this.checker.readAccepted(ctx);
     host.input((node) => {
       const asked = node.readIndex(ctx);
