@@ -32,7 +32,7 @@ export async function snapshotPause(options: { readonly progress: Progress }): P
       {
         workload: `snapshots of ${KEYS.toLocaleString("en-US")} keys under load`,
         measure: "event-loop delay p99 ms",
-        ours: metric(after, "nodejs_eventloop_lag_p99_seconds") * 1_000,
+        ours: metric(after, 'quorate_event_loop_delay_seconds{quantile="0.99"}') * 1_000,
         etcd: undefined,
         target: { of: "ours", atMost: 20 },
       },
@@ -50,9 +50,10 @@ function snapshots(metrics: string): number {
   return metric(metrics, "etcd_debugging_snap_save_total_duration_seconds_count");
 }
 
-/** @throws Error when there is no such metric without labels */
+/** @param name with its labels @throws Error when there is no such metric */
 function metric(text: string, name: string): number {
-  const value = new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1];
+  const line = text.split("\n").find((entry) => entry.startsWith(`${name} `));
+  const value = line?.slice(name.length + 1);
   if (value === undefined) throw new Error(`/metrics has no ${name}`);
   return Number(value);
 }
