@@ -1,9 +1,14 @@
+/** All tests of the repository. `VITEST_JSON` names a file for a report that programs can read, besides the one for people. */
 import { defineConfig } from "vitest/config";
+
+const report = process.env["VITEST_JSON"];
 
 export default defineConfig({
   test: {
     include: ["core/**/*.test.ts", "adapters/**/*.test.ts", "runtime-node/**/*.test.ts", "bench/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    reporters: report === undefined ? ["default"] : ["default", "json"],
+    ...(report === undefined ? {} : { outputFile: { json: report } }),
   },
 });
