@@ -1,5 +1,5 @@
 /** One request of a client that may find its server dead. */
-import { Agent, request as httpRequest } from "node:http";
+import { type Agent, request as httpRequest } from "node:http";
 
 export interface Reply {
   readonly status: number;
