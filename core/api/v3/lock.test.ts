@@ -70,9 +70,12 @@ describe("lock", () => {
     expect(await isAnswered(calls[1]!)).toBe(false);
     // each of the three waits for the one before it, and for its own key
     expect(member.store.watchStats().watchers).toBe(6);
+    let looks = 0;
+    member.barrier = () => void looks++;
     await unlock("m/2");
     expect(await locked(calls[1]!)).toBe("m/3");
     expect(await isAnswered(calls[2]!)).toBe(false);
+    expect(looks).toBe(1);
     await revoke("3");
     expect(await locked(calls[2]!)).toBe("m/1");
     await unlock("m/1");

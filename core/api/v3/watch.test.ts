@@ -308,11 +308,13 @@ describe("a slow client", () => {
 
   it("gives way to others while it catches up", async () => {
     for (let n = 0; n < 40; n++) await put("a", "x".repeat(100_000));
-    const call = open(create("a", { start_revision: 1 }));
-    await call.until(10);
-    const all = () => call.lines.flatMap((line) => (short(line)["events"] as string[] | undefined) ?? []);
-    for (let turn = 0; turn < 100 && all().length < 40; turn++) await settle();
-    expect(all()).toEqual(Array.from({ length: 40 }, (_, n) => `a@${n + 2}`));
+    const call = open(create("a", { start_revision: 1 }), PROGRESS);
+    const isDone = () => call.lines.some((line) => short(line)["watch_id"] === "-1");
+    for (let turn = 0; turn < 100 && !isDone(); turn++) await settle();
+    const lines = call.lines.map(short);
+    const events = lines.flatMap((line) => (line["events"] as string[] | undefined) ?? []);
+    expect(events).toEqual(Array.from({ length: 40 }, (_, n) => `a@${n + 2}`));
+    expect(lines.at(-1)).toEqual({ at: "41", watch_id: "-1" });
     expect(pauses).toBeGreaterThan(3);
   });
 });
