@@ -78,9 +78,14 @@ export class RaftNode {
     return readIndex(this.#state, ctx);
   }
 
-  /** Asks for an election now, as if the timer had run out. */
+  /**
+   * Asks for an election now, as if the timer had run out. With lease reads nothing happens within T of hearing a leader: the own vote
+   * is promised to that leader's lease as much as anybody else's.
+   */
   campaign(): void {
-    campaign(this.#state, false);
+    const state = this.#state;
+    if (state.options.reads === "lease" && isSticky(state)) return;
+    campaign(state, false);
   }
 
   /** Hint of the transport: what was sent lately is probably lost. */

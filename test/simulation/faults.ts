@@ -134,6 +134,13 @@ export class Faults {
     if (leader !== undefined && leader !== host && this.#chance.hit(0.5)) this.#cutOff(leader);
     host.input((node) => node.campaign());
     host.pump();
+    // Two who ask at once, and a member that may forget whom it gave its vote.
+    if (this.#chance.hit(0.5)) {
+      const rival = this.#simulation.anyAlive(this.#chance);
+      rival?.input((node) => node.campaign());
+      rival?.pump();
+    }
+    if (this.#simulation.swarm.crashEvery > 0 && this.#chance.hit(0.5)) this.#later(this.#chance.exponential(1), () => this.#crash());
   }
 
   /** A change of members; often two at once, with the leader cut off in between. */

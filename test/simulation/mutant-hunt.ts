@@ -42,7 +42,7 @@ export interface HuntOptions {
   readonly steps: number;
 }
 
-export function hunt(mutant: Mutant, options: HuntOptions): Trial[] {
+export function hunt(mutant: Mutant, options: HuntOptions): { readonly trials: readonly Trial[]; readonly explored: string | null } {
   const files = mutated(mutant, readSource);
   const directory = mkdtempSync(join(tmpdir(), `raft-mutant-${mutant.id}-`));
   try {
@@ -50,7 +50,7 @@ export function hunt(mutant: Mutant, options: HuntOptions): Trial[] {
       cpSync(join(ROOT, path), join(directory, path), { recursive: true });
     writeFileSync(join(directory, "package.json"), JSON.stringify({ type: "module" }));
     for (const [file, text] of files) writeFileSync(join(directory, "core/raft", file), text);
-    return options.firstSeeds.map((first) => {
+    const trials = options.firstSeeds.map((first) => {
       const flags = ["--seed", first, "--seeds", options.seedsMax, "--seconds", options.secondsMax, "--steps", options.steps];
       const run = spawnSync(process.execPath, ["test/simulation/run.ts", ...flags.map(String), "--json", "--no-table"], {
         cwd: directory,
@@ -60,6 +60,14 @@ export function hunt(mutant: Mutant, options: HuntOptions): Trial[] {
       if (!line.startsWith("{")) throw new Error(`${mutant.id}: the simulation did not run: ${run.stderr.slice(0, 2000)}`);
       return JSON.parse(line) as Trial;
     });
+    const exploration = spawnSync(process.execPath, ["test/simulation/run.ts", "--explore", "1", "--json"], {
+      cwd: directory,
+      encoding: "utf8",
+    });
+    const line = exploration.stdout.trim().split("\n").at(-1) ?? "";
+    // A mutant may also break an assertion of the core itself.
+    const explored = line.startsWith("{") ? (JSON.parse(line) as Trial).check : "assertion";
+    return { trials, explored };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -78,18 +86,18 @@ export function huntAll(id: string, first: number, seedsMax: number, steps: numb
   }
   const limit = seedsMax > 1 ? seedsMax : 300;
   let survivors = 0;
-  console.log("| id | change | median seeds | caught by |\n| --- | --- | --- | --- |");
+  console.log("| id | change | median seeds | caught by | by exploration |\n| --- | --- | --- | --- | --- |");
   for (const mutant of wanted) {
     const firstSeeds = [0, 1, 2, 3, 4].map((trial) => first + trial * 1_000_003);
-    const trials = hunt(mutant, { firstSeeds, seedsMax: limit, secondsMax: 60, steps });
+    const { trials, explored } = hunt(mutant, { firstSeeds, seedsMax: limit, secondsMax: 60, steps });
     const caught = trials.filter((trial) => trial.check !== null);
     const checks = [...new Set(caught.map((trial) => trial.check))].toSorted().join(", ");
     const seeds =
       caught.length * 2 > trials.length
         ? String(median(trials.map((trial) => (trial.check === null ? Infinity : trial.tried))))
         : `> ${limit}`;
-    if (caught.length === 0) survivors++;
-    console.log(`| ${mutant.id} | ${mutant.what} | ${seeds} (${caught.length} of ${trials.length}) | ${checks} |`);
+    if (caught.length === 0 && explored === null) survivors++;
+    console.log(`| ${mutant.id} | ${mutant.what} | ${seeds} (${caught.length} of ${trials.length}) | ${checks} | ${explored ?? ""} |`);
   }
   return survivors === 0 ? 0 : 1;
 }

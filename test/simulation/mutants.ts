@@ -89,8 +89,15 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     id: "M11",
-    what: "a follower takes the leader's commit beyond what the message proves",
-    edits: [{ file: "follower.ts", find: "Math.min(message.commit, matched);", replace: "Math.min(message.commit, state.log.last);" }],
+    what: "a heartbeat carries a commit beyond what the peer has acknowledged",
+    edits: [
+      { file: "replication.ts", find: "const commit = Math.min(state.commit, progress.match);", replace: "const { commit } = state;" },
+      {
+        file: "follower.ts",
+        find: "if (message.commit > state.log.last) loseMemory(state);",
+        replace: "if (message.commit > state.log.last) setCommit(state, Math.max(state.commit, state.log.last));",
+      },
+    ],
   },
   {
     id: "M12",

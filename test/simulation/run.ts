@@ -1,10 +1,11 @@
 /**
- * `npm run sim -- --seed N [--steps N] [--seeds N] [--mutant ID] [--trace FILE]`: runs seeds from N on (default: one, drawn from the
+ * `npm run sim -- --seed N [--steps N] [--seeds N] [--mutant ID] [--trace FILE] [--explore SCALE]`: runs seeds from N on (default: one, drawn from the
  * clock), prints what it saw, and for a failure the seed, the check, the step, a table of the members and the line that replays it.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { enableVerify } from "../../core/invariant.ts";
+import { exploreAll } from "./explore.ts";
 import { huntAll } from "./mutant-hunt.ts";
 import { type RunResult, Simulation } from "./simulation.ts";
 import { Violation } from "./violation.ts";
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     steps: { type: "string", default: "5000" },
     mutant: { type: "string" },
     trace: { type: "string" },
+    explore: { type: "string" },
     coverage: { type: "boolean", default: false },
     /** For the mutant hunt: one line of JSON, and no check of what may leave when. */
     json: { type: "boolean", default: false },
@@ -37,7 +39,17 @@ function report(error: unknown, simulation: Simulation, seed: number): void {
   console.error(`replay: npm run sim -- --seed ${seed} --steps ${steps} --trace /tmp/trace-${seed}.ndjson`);
 }
 
+function explore(scale: number): number {
+  const violation = exploreAll(scale, (line) => {
+    if (!values.json) console.log(line);
+  });
+  if (values.json) console.log(JSON.stringify({ tried: 1, check: violation === null ? null : violation.check }));
+  else if (violation !== null) console.error(violation.message);
+  return violation === null ? 0 : 1;
+}
+
 function main(): number {
+  if (values.explore !== undefined) return explore(Number(values.explore));
   if (values.mutant !== undefined) return huntAll(values.mutant, first, Number(values.seeds), steps);
   const began = performance.now();
   const total = { seeds: 0, steps: 0, committed: 0, reads: 0, ticks: 0 };

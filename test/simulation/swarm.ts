@@ -89,7 +89,8 @@ export function drawSwarm(seed: number): Swarm {
     configEvery: some(chance.pick([15, 40, 100])),
     transferEvery: some(chance.pick([20, 80])),
     compactEvery: some(chance.pick([3, 10, 40])),
-    campaignEvery: some(chance.pick([40, 150])),
+    // Without elections a lease is never in danger.
+    campaignEvery: leaseReads ? chance.pick([20, 60]) : some(chance.pick([20, 40, 150])),
     survive: chance.pick([0, 0.5, 0.9]),
     diskMean: chance.pick([1, 20, 100, 400]),
     diskStall: some(0.002),
@@ -97,7 +98,7 @@ export function drawSwarm(seed: number): Swarm {
     missedTicks: some(0.1),
     lazy: some(0.3),
     writesPerTick: chance.pick([0.05, 0.3, 1, 3]),
-    readsPerTick: chance.pick([0, 0.2, 1]),
+    readsPerTick: leaseReads ? 2 : chance.pick([0, 0.2, 1]),
     tightLimits,
     fetchTicks: chance.pick([1, 5, 30]),
   };
