@@ -148,7 +148,7 @@ describe("a snapshot", () => {
 
   test("is that of the moment it was frozen, whatever happens while it is written", async () => {
     const puts = (round: number, count: number) =>
-      Array.from({ length: count }, (_, at): CommandBody => ({ kind: "put", key: b(`key ${at % 300}`), value: b(`${round} `.repeat(100)), lease: "0", prevKv: false, ignoreValue: false, ignoreLease: false })); // prettier-ignore
+      Array.from({ length: count }, (_, at): CommandBody => ({ kind: "put", key: b(`key ${at % 300}`), value: b(`${round} `.repeat(2000)), lease: "0", prevKv: false, ignoreValue: false, ignoreLease: false })); // prettier-ignore
     const state = run([...puts(1, 900), { kind: "compact", revision: 800 }]);
     const seen = look(state);
     const frozen = state.freeze({ clusterId: "1", index: state.appliedIndex, term: 2 });

@@ -99,9 +99,33 @@ export function errUnknownSnapshot(format: number): QuorateError {
 /** @returns chunks of at most 256 KiB, made one at a time as they are asked for */
 export function* writeSnapshot(source: SnapshotSource): Generator<Uint8Array, void, void> {
   const counts = noCounts();
+  // Small frames travel together: a chunk costs its carrier a record or a message each.
+  let gathered: Uint8Array[] = [];
+  let bytes = 0;
   for (const frame of frames(source, counts)) {
-    for (let at = 0; at < frame.length; at += SNAPSHOT_CHUNK_BYTES) yield frame.subarray(at, at + SNAPSHOT_CHUNK_BYTES);
+    if (bytes + frame.length > SNAPSHOT_CHUNK_BYTES && bytes > 0) {
+      yield joined(gathered, bytes);
+      [gathered, bytes] = [[], 0];
+    }
+    if (frame.length > SNAPSHOT_CHUNK_BYTES) {
+      for (let at = 0; at < frame.length; at += SNAPSHOT_CHUNK_BYTES) yield frame.subarray(at, at + SNAPSHOT_CHUNK_BYTES);
+    } else {
+      gathered.push(frame);
+      bytes += frame.length;
+    }
   }
+  if (bytes > 0) yield joined(gathered, bytes);
+}
+
+function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array {
+  if (parts.length === 1) return parts[0]!;
+  const out = new Uint8Array(bytes);
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }
 
 function* frames(source: SnapshotSource, counts: Counts): Generator<Uint8Array, void, void> {

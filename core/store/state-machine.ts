@@ -230,13 +230,11 @@ export class StateMachine implements StoreView {
   }
 
   range(request: RangeRequest): RangeResult {
-    if (this.#alarms.length > 0 && this.#has("corrupt")) throw errCorrupt();
     return this.#versions.range(request);
   }
 
   readTxn(request: TxnRequest): TxnResult {
     assert(isReadOnly(request), () => "a transaction that writes was given to be read");
-    if (this.#alarms.length > 0 && this.#has("corrupt")) throw errCorrupt();
     return executeTxn(request, this.#context);
   }
 

@@ -285,7 +285,7 @@ describe("/v3/maintenance and /v3/cluster", () => {
   });
 
   it("streams a snapshot that can be restored, no faster than it is read", async () => {
-    for (let n = 0; n < 100; n++) await put(`k${n}`, "v".repeat(5_000));
+    for (let n = 0; n < 200; n++) await put(`k${n}`, "v".repeat(5_000));
     const reply = await handle("/v3/maintenance/snapshot", "");
     const lines: string[] = [];
     let waiting = 0;
