@@ -65,6 +65,14 @@ describe("tracked files", () => {
     expect(linesWith(/"resolved": "https?:/, [lock!])).toEqual([]);
   });
 
+  test("the lock file names every optional package of those it names: npm ci refuses it otherwise", () => {
+    type Locked = Readonly<Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>> }>>;
+    const { packages } = JSON.parse(readFileSync(join(PROJECT_ROOT, "package-lock.json"), "utf8")) as { packages: Locked };
+    const wanted = Object.values(packages).flatMap(({ optionalDependencies }) => Object.keys(optionalDependencies ?? {}));
+    expect(wanted.length).toBeGreaterThan(20);
+    expect(wanted.filter((name) => packages[`node_modules/${name}`] === undefined)).toEqual([]);
+  });
+
   test("pin every dependency to one version", () => {
     const { dependencies, devDependencies } = JSON.parse(readFileSync(join(PROJECT_ROOT, "package.json"), "utf8")) as Record<
       string,
