@@ -7,7 +7,7 @@ import { RaftNode } from "../../core/raft/node.ts";
 import type { Ready } from "../../core/raft/ready.ts";
 import type { Options, Role } from "../../core/raft/state.ts";
 import type { Config, Entry, Index, NodeId, SnapshotMeta, Term } from "../../core/raft/types.ts";
-import { Disk } from "./disk.ts";
+import type { Disk } from "./disk.ts";
 import { applyHash } from "./ledger.ts";
 import { demand } from "./violation.ts";
 
