@@ -61,6 +61,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const solo = new Solo({
     storage,
     newIdentity,
+    defer: setImmediate,
     meta: { name: settings.name, peerUrls: PEER_URLS, clientUrls },
     onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)),
   });

@@ -21,6 +21,11 @@ export interface SoloOptions {
   readonly newIdentity: () => Identity;
   /** How this member is listed. */
   readonly meta: MemberMeta;
+  /**
+   * Runs a task once the host has handed over what it has at hand, say after the present turn of its event loop: proposals that come
+   * until then share the write of the first. Default: after the present task.
+   */
+  readonly defer?: (task: () => void) => void;
   /** Told what recovery had to repair, one sentence each. */
   readonly onRepairs?: (repairs: readonly string[]) => void;
 }
@@ -84,7 +89,8 @@ export class Solo implements Consensus {
     this.#pendingBytes += data.length;
     if (!this.#writing && !this.#flushPlanned) {
       this.#flushPlanned = true;
-      queueMicrotask(() => {
+      const defer = this.#options.defer ?? queueMicrotask;
+      defer(() => {
         this.#flushPlanned = false;
         if (!this.#writing) this.#write();
       });
