@@ -11,7 +11,7 @@
  *
  * Invariants: after the device failed once, nothing is written any more and every call rejects with the same error; each segment
  * begins with the hard state and the marks of the kept snapshots, so that older segments can go.
- * Format: docs/formats/log.md. Choices and figures: docs/decisions/0010-log-on-disk.md.
+ * Format: docs/formats/log.md. Choices and figures: docs/decisions/0003-log-on-disk.md.
  */
 import { InvariantError, assert } from "../../core/invariant.ts";
 import { errDataLoss, errNotCovered, errStopped, errStorageFailed, errStorageLocked, isQuorateError } from "../../core/errors.ts";

@@ -4,7 +4,7 @@
  * A durable write is one asynchronous call on a descriptor with O_DSYNC where the platform means it; elsewhere a write and a sync.
  * (Apple's O_DSYNC does not flush the drive's cache, its F_FULLFSYNC does, and that is what `fdatasync` of the runtime calls.)
  * The lock is the kernel's own record lock, taken by SQLite on an empty file: the only lock that all three runtimes offer and that
- * no kill leaves behind. Figures and choices: docs/decisions/0010-log-on-disk.md.
+ * no kill leaves behind. Figures and choices: docs/decisions/0003-log-on-disk.md.
  */
 import * as fs from "node:fs";
 import { dirname } from "node:path";

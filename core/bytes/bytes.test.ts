@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { crc32 as zlibCrc32 } from "node:zlib";
 import { type Bytes, ZERO, bytesFrom, fromUint8Array, prefixEnd, successor, toUint8Array } from "./bytes.ts";
 import { crc32 } from "./crc32.ts";
+import { decode } from "@msgpack/msgpack";
 import { MsgpackReader, MsgpackWriter } from "./msgpack.ts";
 
 const raw = fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ maxLength: 400, max: 127 }));
@@ -61,6 +62,20 @@ describe("MessagePack", () => {
       expect(Buffer.from(writer.finish()).toString("hex")).toBe(hex);
       expect(new MsgpackReader(Buffer.from(hex, "hex")).number()).toBe(value);
     }
+  });
+
+  test("what is written is read by a library too", () => {
+    const all = String.fromCharCode(...Array.from({ length: 256 }, (_, code) => code)) as Bytes;
+    const writer = new MsgpackWriter(8);
+    writer.array(5);
+    writer.nil();
+    writer.boolean(true);
+    writer.number(-70_000);
+    writer.number(0.25);
+    writer.bytes(all);
+    const [nothing, yes, whole, part, bytes] = decode(writer.finish()) as [null, boolean, number, number, Uint8Array];
+    expect([nothing, yes, whole, part]).toEqual([null, true, -70_000, 0.25]);
+    expect(Buffer.from(bytes).toString("latin1")).toBe(all);
   });
 
   test("byte strings of every length class, all 256 values, round-trip", () => {
