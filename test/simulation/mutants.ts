@@ -160,4 +160,30 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
   },
+  {
+    id: "M31",
+    what: "a joiner waits until the entry that added it is committed",
+    edits: [
+      {
+        file: "election.ts",
+        find: "if (state.log.last < state.options.restored.joinIndex) return false;",
+        replace: "if (state.commit < state.options.restored.joinIndex) return false;",
+      },
+    ],
+  },
+  {
+    id: "M32",
+    what: "a newer term sets back the election timer",
+    edits: [{ file: "node.ts", find: 'if (role === "leader") return;', replace: "if (role !== undefined) return;" }],
+  },
+  {
+    id: "M33",
+    what: "an election asked for by hand disregards the lease that the own vote is promised to",
+    edits: [{ file: "node.ts", find: 'if (state.options.reads === "lease" && isSticky(state)) return;', replace: "" }],
+  },
+  {
+    id: "M34",
+    what: "an append is accepted while a snapshot is being installed",
+    edits: [{ file: "follower.ts", find: "if (isInstalling(state)) return dropped", replace: "if (state.term < 0) return dropped" }],
+  },
 ];

@@ -212,7 +212,8 @@ export class Simulation implements HostEvents {
     this.#fetching.set(host.id, ticket);
     if (running?.startsWith(`${host.life} `)) host.input((node) => node.snapshotInstalled(running.slice(running.indexOf(" ") + 1), false));
     this.count("fetch");
-    const delay = TICK * this.#diskChance.exponential(this.swarm.fetchTicks);
+    const { fetchTicks, fetchVaries } = this.swarm;
+    const delay = TICK * (fetchVaries ? this.#diskChance.exponential(fetchTicks) : fetchTicks);
     const { life } = host;
     this.queue.push(this.now + delay, () => {
       if (host.life !== life || this.#fetching.get(host.id) !== ticket) return;

@@ -46,6 +46,8 @@ export interface Swarm {
   /** Large payloads against small limits. */
   readonly tightLimits: boolean;
   readonly fetchTicks: number;
+  /** In the calm every fetch takes as long, so that none gets through by being quick. */
+  readonly fetchVaries: boolean;
 }
 
 export function drawSwarm(seed: number): Swarm {
@@ -101,6 +103,7 @@ export function drawSwarm(seed: number): Swarm {
     readsPerTick: leaseReads ? 2 : chance.pick([0, 0.2, 1]),
     tightLimits,
     fetchTicks: chance.pick([1, 5, 30]),
+    fetchVaries: true,
   };
 }
 
@@ -123,5 +126,6 @@ export function calm(swarm: Swarm): Swarm {
     missedTicks: 0,
     delayMean: Math.min(swarm.delayMean, 100),
     diskMean: Math.min(swarm.diskMean, 100),
+    fetchVaries: false,
   };
 }
