@@ -119,12 +119,20 @@ function operation(random: Random, depth: number): Fields {
   const kinds: [number, () => Fields][] = [
     [45, () => ({ request_put: put(random) })],
     [30, () => ({ request_range: range(random) })],
-    [20, () => ({ request_delete_range: deleteRange(random) })],
+    [20, () => ({ request_delete_range: bounded(deleteRange(random)) })],
     [2, () => ({ requestPut: put(random) })],
     [1, () => ({})],
   ];
   if (depth > 0) kinds.push([12, () => ({ request_txn: txn(random, depth - 1) })]);
   return random.weighted(kinds)();
+}
+
+/**
+ * A delete "from this key on" beside a put of a key in it is the one way past etcd's check for duplicate keys. etcd then keeps two events
+ * of one key in one revision, ours the last; so inside a transaction there is none.
+ */
+function bounded(fields: Fields): Fields {
+  return fields["range_end"] === b64("\0") ? { ...fields, range_end: b64("\xff") } : fields;
 }
 
 function compare(random: Random): Fields {
