@@ -36,10 +36,11 @@ export class RaftNode {
   /** @throws InvariantError when what was restored contradicts itself */
   constructor(options: Options, state: RaftState = createState(options)) {
     this.#state = state;
-    // Nobody else can be leading, so that waiting would help nobody.
+    // Nobody else can win an election, so that waiting would help nobody; unless a leader that was on its way out of the configuration
+    // still holds a lease that this member acknowledged before it was restarted.
     const config = currentConfig(state);
     const alone = config.voters.length === 1 && config.voters[0] === state.id && config.outgoing.length === 0;
-    if (alone && state.now === 0 && mayCampaign(state)) state.electionElapsed = state.electionTimeout;
+    if (alone && options.reads !== "lease" && state.now === 0 && mayCampaign(state)) state.electionElapsed = state.electionTimeout;
   }
 
   /** @param elapsed whole ticks since the last call, from a monotonic clock; more than one after a pause */

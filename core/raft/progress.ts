@@ -19,6 +19,8 @@ export interface Progress {
   nudge: boolean;
   /** Heard from since the last quorum check. */
   active: boolean;
+  /** Heard from between the last two quorum checks: just after one, `active` says nothing yet. */
+  wasActive: boolean;
   /** Highest commit index that the peer can have taken from what was sent to it. */
   sentCommit: Index;
   /** Appends in flight: last index and payload of each, oldest first. Two arrays so that a window is plain numbers. */
@@ -51,6 +53,7 @@ export function newProgress(id: NodeId, last: Index, now: number): Progress {
     paused: false,
     nudge: false,
     active: false,
+    wasActive: false,
     sentCommit: 0,
     inflightLast: [],
     inflightBytes: [],
@@ -65,6 +68,11 @@ export function newProgress(id: NodeId, last: Index, now: number): Progress {
     roundStart: now,
     roundTicks: Infinity,
   };
+}
+
+/** Heard from lately enough to keep log for it. */
+export function isAround(progress: Progress): boolean {
+  return progress.active || progress.wasActive;
 }
 
 export function cloneProgress(progress: Progress): Progress {

@@ -11,6 +11,7 @@ import { ownVoteDurable } from "./election.ts";
 import { maybeCommit } from "./leader.ts";
 import { ENTRY_OVERHEAD, entryBytes } from "./log.ts";
 import type { Message } from "./messages.ts";
+import { isAround } from "./progress.ts";
 import { feedAll } from "./replication.ts";
 import { type RaftState, type ReadFailure, type Role, configAt, currentConfig, currentConfigIndex, pruneConfigs } from "./state.ts";
 import type { Config, Entry, HardState, Index, NodeId, SnapshotMeta, Term } from "./types.ts";
@@ -209,7 +210,8 @@ export function trim(state: RaftState): void {
     floor = snapshot.index;
   } else {
     for (const progress of state.progress.values()) {
-      if (progress.active) floor = Math.min(floor, progress.state === "snapshot" ? (progress.offered?.index ?? floor) : progress.match);
+      // Not by `active` alone: a snapshot taken just after a quorum check would cut off a peer that is fetching an older one.
+      if (isAround(progress)) floor = Math.min(floor, progress.state === "snapshot" ? (progress.offered?.index ?? floor) : progress.match);
     }
   }
   // Nothing above what is applied may go, whatever the host says of its snapshot.

@@ -41,7 +41,10 @@ function tickLeader(state: RaftState, held: number): void {
       becomeFollower(state, state.term, null);
       return;
     }
-    for (const progress of state.progress.values()) progress.active = false;
+    for (const progress of state.progress.values()) {
+      progress.wasActive = progress.active;
+      progress.active = false;
+    }
   }
   tickTransfer(state, held);
   watchDisk(state);

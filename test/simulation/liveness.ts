@@ -139,7 +139,7 @@ export class Liveness {
     // With the tightest limits a follower takes an entry a tick.
     let longest = 0;
     for (const host of simulation.hosts.values()) longest = Math.max(longest, host.disk.last);
-    const bound = (BOUND * simulation.swarm.limits.electionTicks + 4 * longest) * TICK;
+    const bound = (BOUND * simulation.swarm.limits.electionTicks + 4 * longest + 20 * simulation.swarm.fetchTicks) * TICK;
     const reached = simulation.run({ steps: 2_000_000, time: simulation.now + bound, until: done });
     demand(reached, what, () => `not within ${Math.round(bound / TICK)} ticks of calm`);
   }

@@ -152,7 +152,7 @@ export const MUTANTS: readonly Mutant[] = [
     id: "M23",
     what: "the log is cut above a snapshot that is on its way",
     edits: [
-      { file: "ready.ts", find: "if (progress.active)", replace: 'if (progress.active && progress.state !== "snapshot")' },
+      { file: "ready.ts", find: "if (isAround(progress))", replace: 'if (isAround(progress) && progress.state !== "snapshot")' },
       {
         file: "replication.ts",
         find: "if (offered !== null && offered.index >= state.log.offset) sendOffer",
@@ -185,5 +185,10 @@ export const MUTANTS: readonly Mutant[] = [
     id: "M34",
     what: "an append is accepted while a snapshot is being installed",
     edits: [{ file: "follower.ts", find: "if (isInstalling(state)) return dropped", replace: "if (state.term < 0) return dropped" }],
+  },
+  {
+    id: "M35",
+    what: "just after a quorum check nobody counts as being there, and the log is cut",
+    edits: [{ file: "progress.ts", find: "return progress.active || progress.wasActive;", replace: "return progress.active;" }],
   },
 ];

@@ -173,6 +173,21 @@ test("an election asked for by hand waits for the lease that the own vote is pro
   expect(lab.state("b").role).toBe("follower");
 });
 
+test("a sole voter that restarts waits for the lease of the leader that is leaving (found by simulation)", () => {
+  const lab = new Lab({ voters: ["a", "b"], node: { reads: "lease" } });
+  lab.elect("a");
+  lab.run(3);
+  lab.act("a", (node) => node.proposeConfig({ remove: ["a"] }));
+  lab.deliver((message) => message.kind === "append" || (message.kind === "appendReply" && lab.config("a").outgoing.length > 0));
+  expect(lab.config("b")).toMatchObject({ voters: ["b"], outgoing: [] });
+  expect(lab.node("a").hasLease()).toBe(true);
+  lab.isolate("a");
+  lab.crash("b");
+  lab.restart("b");
+  lab.tick("b");
+  expect(lab.state("b").role).toBe("follower");
+});
+
 test("restarted members refuse votes for T, so that a lease they acknowledged holds (§6.4.1)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], node: { reads: "lease", preVote: false } });
   lab.elect("a");
