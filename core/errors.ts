@@ -40,7 +40,13 @@ export class QuorateError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, reason: ErrorReason, message: string, details: ErrorDetails = {}, options?: { cause?: unknown }) {
+    // An expected outcome, told apart by its reason: collecting a stack trace for each missing key costs more than answering it.
+    const host = Error as { stackTraceLimit?: number };
+    const limit = host.stackTraceLimit;
+    host.stackTraceLimit = 0;
     super(message, options as ErrorOptions);
+    if (limit === undefined) delete host.stackTraceLimit;
+    else host.stackTraceLimit = limit;
     this.code = code;
     this.reason = reason;
     this.details = details;
