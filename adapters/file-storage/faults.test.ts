@@ -306,7 +306,7 @@ describe("damage", () => {
     await rest();
     await storage.close();
     const text = disk.content("/data/identity").toString();
-    expect(text).toMatch(/^quorate identity 1\ncluster 11\nmember 22\nboot 1\ncrc32 [0-9a-f]{8}\n$/);
+    expect(text).toMatch(/^quorate identity 1\ncluster 11\nmember 22\nboot 1\nbatches 1\ncrc32 [0-9a-f]{8}\n$/);
     for (let at = 0; at < text.length; at++) {
       const damaged = disk.afterCrash(() => false);
       damaged.content("/data/identity")[at]! ^= 1;

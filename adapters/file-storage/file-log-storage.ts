@@ -151,9 +151,9 @@ export class FileLogStorage implements LogStorage {
       await this.#refuseLogOfNobody(segments);
       recovered = { identity: null, boot: this.#boot, hard: this.#hard, snapshot: null, entries: [], repairs: [] };
     } else {
-      recovered = await this.#recover(this.#identity);
+      recovered = await this.#recover(this.#identity, known?.batches ?? 0);
     }
-    await writeIdentityFile(fileSystem, this.#directory, { identity: this.#identity, boot: this.#boot });
+    await writeIdentityFile(fileSystem, this.#directory, { identity: this.#identity, boot: this.#boot, batches: this.#nextNumber - 1 });
     return recovered;
   }
 
@@ -162,7 +162,7 @@ export class FileLogStorage implements LogStorage {
     await this.#fileSystem.syncDirectory(directory);
   }
 
-  /** A log may be there before the identity is (a crash in `initialise`), but then it is empty. */
+  /** A log may be there before the identity is (a crash in `initialise`), but then nothing was appended to it. */
   async #refuseLogOfNobody(names: readonly string[]): Promise<void> {
     const found = names.filter((name) => segmentNumber(name) !== undefined);
     if (found.length === 0) return;
@@ -170,13 +170,14 @@ export class FileLogStorage implements LogStorage {
     if (found.length > 1 || segmentNumber(first) !== 1) {
       throw errDataLoss(`${this.#directory}/${IDENTITY_NAME}`, 0, "the identity is missing while there is a log");
     }
-    const log = await recoverLog(this.#fileSystem, this.#logDirectory);
-    if (log.lastBatch) throw errDataLoss(`${this.#directory}/${IDENTITY_NAME}`, 0, "the identity is missing while there is a log");
+    const log = await recoverLog(this.#fileSystem, this.#logDirectory, 0);
+    if (log.nextNumber > 2 || log.entries.length > 0 || log.marks.length > 0)
+      throw errDataLoss(`${this.#directory}/${IDENTITY_NAME}`, 0, "the identity is missing while there is a log");
     await this.#remove(this.#logDirectory, first);
   }
 
-  async #recover(identity: Identity): Promise<Recovered> {
-    const log = await recoverLog(this.#fileSystem, this.#logDirectory);
+  async #recover(identity: Identity, batchesMin: number): Promise<Recovered> {
+    const log = await recoverLog(this.#fileSystem, this.#logDirectory, batchesMin);
     const { repairs, fault } = await this.#snapshots.recover(log.marks);
     const snapshot = this.#snapshots.newest;
     const after = snapshot?.index ?? 0;
@@ -228,8 +229,10 @@ export class FileLogStorage implements LogStorage {
     for (const id of [identity.clusterId, identity.memberId]) assert(/^\d{1,20}$/.test(id), () => `"${id}" is no id`);
     try {
       const segment = await createSegment(this.#fileSystem, this.#logDirectory, 1, this.#segmentBytes);
-      await writeIdentityFile(this.#fileSystem, this.#directory, { identity, boot: this.#boot });
       await this.#pool.adopt([segment], 0);
+      // The first batch is durable before there is an owner: a log with an owner and without a batch is damaged, not new.
+      await this.#write([]);
+      await writeIdentityFile(this.#fileSystem, this.#directory, { identity, boot: this.#boot, batches: 1 });
     } catch (error) {
       throw this.#fail(this.#directory, "initialise", error);
     }

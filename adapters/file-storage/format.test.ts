@@ -33,7 +33,7 @@ test("the example of the format document is written byte for byte, and read back
   expect(disk.content(SEGMENT).equals(documented())).toBe(true);
   const identity = disk.content("/data/identity").toString();
   expect(DOCUMENT).toContain(identity);
-  expect(parseIdentity(identity)).toEqual({ identity: { clusterId: "11", memberId: "22" }, boot: 1 });
+  expect(parseIdentity(identity)).toEqual({ identity: { clusterId: "11", memberId: "22" }, boot: 1, batches: 1 });
 
   disk.replaceContent(SEGMENT, documented());
   const again = new FileLogStorage({ directory: "/data", segmentBytes: 64 << 10, fileSystem: disk });

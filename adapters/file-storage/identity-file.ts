@@ -1,11 +1,12 @@
 /**
- * The identity file: who the directory belongs to and how often it was opened. Five lines of text that a person may read, replaced
+ * The identity file: who the directory belongs to and how often it was opened. Six lines of text that a person may read, replaced
  * as a whole (temporary file, sync, rename, sync of the directory) at every opening.
  *
  *     quorate identity 1
  *     cluster 9372538179322589801      (`-` until the member has one)
  *     member 10501334649042878790
  *     boot 3
+ *     batches 812                      (of the log at that opening; they were durable, so they must be there at the next)
  *     crc32 1c291ca3                   (of all bytes before this line)
  */
 import { crc32 } from "node:zlib";
@@ -22,19 +23,27 @@ export interface IdentityFile {
   readonly identity: Identity | null;
   /** How often the storage was opened, this time included. */
   readonly boot: number;
+  /** Batches the log had when it was opened: it never has fewer again. 0 before there is an identity, at least 1 after. */
+  readonly batches: number;
 }
 
-export function formatIdentity({ identity, boot }: IdentityFile): string {
-  const body = `quorate identity 1\ncluster ${identity?.clusterId ?? "-"}\nmember ${identity?.memberId ?? "-"}\nboot ${boot}\n`;
+export function formatIdentity({ identity, boot, batches }: IdentityFile): string {
+  const body = `quorate identity 1\ncluster ${identity?.clusterId ?? "-"}\nmember ${identity?.memberId ?? "-"}\nboot ${boot}\nbatches ${batches}\n`;
   return `${body}crc32 ${crc32(body).toString(16).padStart(8, "0")}\n`;
 }
 
 /** @returns undefined when the text is not whole */
 export function parseIdentity(text: string): IdentityFile | undefined {
-  const match = /^quorate identity 1\ncluster (\d+|-)\nmember (\d+|-)\nboot (\d{1,15})\ncrc32 [0-9a-f]{8}\n$/.exec(text);
+  const match = /^quorate identity 1\ncluster (\d+|-)\nmember (\d+|-)\nboot (\d{1,15})\nbatches (\d{1,15})\ncrc32 [0-9a-f]{8}\n$/.exec(
+    text,
+  );
   if (!match) return undefined;
-  const [, clusterId, memberId, boot] = match as unknown as [string, string, string, string];
-  const parsed: IdentityFile = { identity: clusterId === "-" ? null : { clusterId, memberId }, boot: Number(boot) };
+  const [, clusterId, memberId, boot, batches] = match as unknown as [string, string, string, string, string];
+  const parsed: IdentityFile = {
+    identity: clusterId === "-" ? null : { clusterId, memberId },
+    boot: Number(boot),
+    batches: Number(batches),
+  };
   return formatIdentity(parsed) === text ? parsed : undefined;
 }
 

@@ -14,7 +14,7 @@ function entry(index: number, bytes: number, fill: (n: number) => number = (n) =
   return { term: 1, index, kind: "data", data: Uint8Array.from({ length: bytes }, (_, n) => fill(n)) };
 }
 
-/** Appends one batch each, in this order. @returns where each batch begins, and the end */
+/** Appends one batch each, in this order, after the first, which every log has. @returns where each of them begins, and the end */
 async function writeLog(disk: SimulatedDisk, batches: readonly (readonly Entry[])[]): Promise<number[]> {
   const storage = new FileLogStorage({ directory: "/data", segmentBytes: 64 << 10, fileSystem: disk });
   await storage.open();
@@ -28,14 +28,14 @@ async function writeLog(disk: SimulatedDisk, batches: readonly (readonly Entry[]
     places.push(at);
     at += header.length;
   }
-  return [...places, at];
+  return [...places.slice(1), at];
 }
 
 type Outcome = { kind: "accepted"; entries: unknown[]; repairs: readonly string[] } | { kind: "refused"; error: QuorateError };
 
 async function recover(disk: SimulatedDisk): Promise<Outcome> {
   try {
-    const { entries, repairs } = await recoverLog(disk, "/data/log");
+    const { entries, repairs } = await recoverLog(disk, "/data/log", 1);
     return { kind: "accepted", entries: plain(entries), repairs };
   } catch (error) {
     if (error instanceof QuorateError && error.reason === "damaged") return { kind: "refused", error };
@@ -50,7 +50,7 @@ function expectRefused(outcome: Outcome, offset: number): void {
 
 describe("recovery verdicts", () => {
   let disk: SimulatedDisk;
-  /** 512-byte sectors: batch 1 has one, batch 2 has three, batch 3 has five. */
+  /** 512-byte sectors: b1, the second batch, has one, b2 has three, b3 has five. */
   const first = [entry(1, 300)];
   const second = [entry(2, 700), entry(3, 500)];
   const third = [entry(4, 2000)];
@@ -91,7 +91,7 @@ describe("recovery verdicts", () => {
     const outcome = await recover(disk);
     expect(outcome).toMatchObject({ kind: "accepted", entries: plain([...first, ...second]) });
     expect(outcome.kind === "accepted" && outcome.repairs[0]).toBe(
-      `cut off a torn write (batch 3, 4 of 5 sectors missing) in ${SEGMENT} at byte ${b3}`,
+      `cut off a torn write (batch 4, 4 of 5 sectors missing) in ${SEGMENT} at byte ${b3}`,
     );
   });
 
@@ -101,7 +101,7 @@ describe("recovery verdicts", () => {
   });
 
   test("header good, body bad, footer good, a stamp of an older batch: torn", async () => {
-    content().writeUInt16LE(stampOf(2), b3 + SECTOR_BYTES);
+    content().writeUInt16LE(stampOf(3), b3 + SECTOR_BYTES);
     corrupt(b3 + SECTOR_BYTES + 100);
     expect(await recover(disk)).toMatchObject({ kind: "accepted", entries: plain([...first, ...second]) });
   });
@@ -145,7 +145,7 @@ describe("recovery verdicts", () => {
   test("a whole batch that does not continue the chain: refuse", async () => {
     const body = Buffer.alloc(4096);
     body.writeUInt16LE(0xff01, HEADER_BYTES); // a hard state: the records are good
-    sealBatch(body, 20, { number: 4, prevEnd: end, prevCrc: 1 });
+    sealBatch(body, 20, { number: 5, prevEnd: end, prevCrc: 1 });
     body.copy(content(), end, 0, 512);
     expectRefused(await recover(disk), end);
   });
@@ -207,6 +207,56 @@ describe("recovery verdicts", () => {
   });
 });
 
+describe("a log that lost what it is known to have had", () => {
+  const options = (disk: SimulatedDisk) => ({ directory: "/data", segmentBytes: 64 << 10, fileSystem: disk });
+  const files = (disk: SimulatedDisk) => disk.paths("/data").map((path) => [path, Buffer.from(disk.content(path))]);
+
+  /** Everything behind `from` reads as zeros: opening refuses at `offset` and changes nothing. */
+  async function expectLost(disk: SimulatedDisk, from: number, offset: number): Promise<void> {
+    disk.content(SEGMENT).fill(0, from);
+    const before = files(disk);
+    await expect(new FileLogStorage(options(disk)).open()).rejects.toMatchObject({
+      reason: "damaged",
+      details: { file: SEGMENT, offset },
+    });
+    expect(files(disk)).toEqual(before);
+  }
+
+  test("no batch is left: refuse, though the log was opened once only", async () => {
+    for (const batches of [[], [[entry(1, 300)]]]) {
+      const disk = new SimulatedDisk();
+      await writeLog(disk, batches);
+      await expectLost(disk, SECTOR_BYTES, SECTOR_BYTES);
+    }
+  });
+
+  test("no batch is left, and garbage where they were: refuse", async () => {
+    const disk = new SimulatedDisk();
+    const [, end] = (await writeLog(disk, [[entry(1, 300)]])) as [number, number];
+    disk.content(SEGMENT).fill(0xa5, SECTOR_BYTES, end);
+    await expect(new FileLogStorage(options(disk)).open()).rejects.toMatchObject({ details: { file: SEGMENT, offset: SECTOR_BYTES } });
+  });
+
+  test("a batch is gone that was there when the log was opened the last time: refuse", async () => {
+    const disk = new SimulatedDisk();
+    const [, b2] = (await writeLog(disk, [[entry(1, 300)], [entry(2, 300)]])) as [number, number];
+    const storage = new FileLogStorage(options(disk));
+    await storage.open();
+    await storage.close();
+    await expectLost(disk, b2, b2);
+  });
+
+  test("the file ends within the last batch: refuse, for its room was made before it was written", async () => {
+    const disk = new SimulatedDisk();
+    const [b1] = (await writeLog(disk, [[entry(1, 3000)]])) as [number];
+    disk.replaceContent(SEGMENT, Buffer.from(disk.content(SEGMENT).subarray(0, b1 + 2 * SECTOR_BYTES)));
+    await expect(new FileLogStorage(options(disk)).open()).rejects.toMatchObject({
+      reason: "damaged",
+      details: { file: SEGMENT, offset: b1 },
+    });
+  });
+});
+
 test("zeros in a value are not taken for missing sectors", async () => {
   const disk = new SimulatedDisk();
   const zeros = [entry(1, 5000, () => 0)];
@@ -218,7 +268,7 @@ test("zeros in a value are not taken for missing sectors", async () => {
 });
 
 test("a value that looks like a later batch does not turn a torn write into rot", async () => {
-  for (const number of [3, 2 + 65_535]) {
+  for (const number of [4, 3 + 65_535]) {
     const forged = Buffer.alloc(1024);
     sealBatch(forged, 24, { number, prevEnd: 0, prevCrc: 0 });
     // The data of the entry begins 64 bytes into the batch: from its byte 448 on it lies on sector boundaries.
@@ -260,7 +310,8 @@ test("damage anywhere in an older segment is refused", async () => {
   const paths = disk.paths("/data/log");
   expect(paths.length).toBeGreaterThan(3);
   for (const path of paths.slice(0, 3)) {
-    for (const at of [0, 12, 25].map((n) => SECTOR_BYTES + 1536 * n + 200)) {
+    const start = path === SEGMENT ? 2 * SECTOR_BYTES : SECTOR_BYTES; // behind the first batch, which has no entries
+    for (const at of [0, 12, 25].map((n) => start + 1536 * n + 200)) {
       disk.content(path)[at]! ^= 4;
       expect(await recover(disk)).toMatchObject({ kind: "refused", error: { details: { file: path } } });
       disk.content(path)[at]! ^= 4;
@@ -269,7 +320,7 @@ test("damage anywhere in an older segment is refused", async () => {
   expect(await recover(disk)).toMatchObject({ kind: "accepted" });
   // The last batch of a segment, looking torn, before a whole one in the next segment.
   const first = disk.content(paths[0]!);
-  let last = SECTOR_BYTES;
+  let last = 2 * SECTOR_BYTES;
   while (readHeader(first, last + 1536) !== undefined) last += 1536;
   const image = Buffer.from(first);
   first.fill(0, last + SECTOR_BYTES, last + 1536);

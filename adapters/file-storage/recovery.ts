@@ -11,6 +11,8 @@
  *     good           bad            all right         no            rot: refuse
  *     bad            footer good    its own is right  no            rot of the header: refuse
  *     any damage     –              –                 yes           rot in acknowledged data: refuse
+ *     good           –              the file ends within the batch  the file was cut: refuse
+ *     any damage     of a batch that was there when the log was opened the last time: refuse
  *
  * "Later batch" means one that is whole and whose number may stand at that distance: a value that looks like a batch cannot pass for
  * one, because the stamps of the batch that carries it lie over it.
@@ -64,15 +66,17 @@ interface Expected {
 }
 
 /**
+ * @param batchesMin how many batches are known to have been durable once: a log that ends before the last of them is damaged
  * @throws QuorateError `damaged` with file and offset; `newerFormat` when a later release wrote it
  */
-export async function recoverLog(fileSystem: FileSystem, directory: string): Promise<RecoveredLog> {
-  return new Recovery(fileSystem, directory).run();
+export async function recoverLog(fileSystem: FileSystem, directory: string, batchesMin: number): Promise<RecoveredLog> {
+  return new Recovery(fileSystem, directory, batchesMin).run();
 }
 
 class Recovery {
   readonly #fileSystem: FileSystem;
   readonly #directory: string;
+  readonly #batchesMin: number;
   readonly #replay = new Replay();
   readonly #repairs: string[] = [];
   readonly #segments: Segment[] = [];
@@ -81,9 +85,10 @@ class Recovery {
   #expected: Expected = { number: 0, prevEnd: 0, prevCrc: 0 };
   #lastBatch: RecoveredLog["lastBatch"] = null;
 
-  constructor(fileSystem: FileSystem, directory: string) {
+  constructor(fileSystem: FileSystem, directory: string, batchesMin: number) {
     this.#fileSystem = fileSystem;
     this.#directory = directory;
+    this.#batchesMin = batchesMin;
   }
 
   async run(): Promise<RecoveredLog> {
@@ -100,8 +105,17 @@ class Recovery {
       current++;
     }
     await this.#judge(current, end);
+    // Before anything is cleared: what is left of a damaged log stays as it was found.
+    const { number } = this.#expected;
+    if (number === 0) throw errDataLoss(this.#segments[0]!.path, SEGMENT_HEADER_BYTES, "the log begins with no batch");
+    if (number <= this.#batchesMin) {
+      throw errDataLoss(
+        this.#segments[current]!.path,
+        end,
+        `batch ${number} is gone, of ${this.#batchesMin} that the log is known to have had`,
+      );
+    }
     await this.#clear(current, end);
-    if (this.#expected.number === 0) throw errDataLoss(this.#segments[0]!.path, SEGMENT_HEADER_BYTES, "the log begins with no batch");
     return {
       hard: this.#replay.hardState,
       marks: this.#replay.marks,
@@ -218,6 +232,8 @@ class Recovery {
     const header = readHeader(buffer, end);
     if (header !== undefined) {
       if (!this.#follows(header)) throw errDataLoss(path, end, `batch ${header.number} is not what follows batch ${number - 1}`);
+      // Room is made, durably, before a batch is written into it.
+      if (end + header.length > segment.size) throw errDataLoss(path, end, `the file ends within batch ${number}`);
       const { wrongStamps } = unsealBatch(buffer, end, header);
       if (wrongStamps === 0) throw errDataLoss(path, end, `acknowledged data is damaged (batch ${number})`);
       this.#repairs.push(
