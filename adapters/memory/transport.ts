@@ -169,6 +169,7 @@ export class MemoryTransport implements Transport {
       sentFrames: 0,
       dropped: this.#dropped,
       reconnects: 0,
+      problem: this.#network.reachable(this.#id, id) === undefined ? "not reachable" : null,
       roundTripMs: null,
     }));
   }

@@ -46,6 +46,7 @@ interface Peer {
   calls: Calls;
   stopped: boolean;
   reconnects: number;
+  problem: string | null;
   dropped: number;
   sentBytes: number;
   sentFrames: number;
@@ -128,6 +129,7 @@ export class TcpTransport implements Transport {
         calls: new Calls(id),
         stopped: false,
         reconnects: 0,
+        problem: "not connected yet",
         dropped: 0,
         sentBytes: 0,
         sentFrames: 0,
@@ -213,6 +215,7 @@ export class TcpTransport implements Transport {
       sentFrames: peer.sentFrames + (peer.link?.sentFrames ?? 0),
       dropped: peer.dropped,
       reconnects: peer.reconnects,
+      problem: peer.problem,
       roundTripMs: peer.roundTripMs,
     }));
   }
@@ -239,16 +242,21 @@ export class TcpTransport implements Transport {
         await new Promise<void>((resolve, reject) => {
           this.#dial(peer.address, { purpose: "messages" }, () => ({
             value: (value) => this.#answered(peer, value),
-            closed: () => resolve(),
+            closed: (error) => {
+              peer.problem = error?.message ?? "the connection was closed";
+              resolve();
+            },
             roundTrip: (ms) => (peer.roundTripMs = ms),
           })).then((link) => {
             if (peer.stopped) link.close(undefined);
             peer.link = link;
+            peer.problem = null;
             pause = RECONNECT_MS_MIN;
           }, reject);
         });
-      } catch {
-        // Not reachable now: the pause below, and again. `unreachable` tells the consensus, and `stats` an operator.
+      } catch (error) {
+        // Tried again after a pause; `unreachable` tells the consensus, `stats` an operator.
+        peer.problem = error instanceof Error ? error.message : String(error);
       }
       if (peer.link !== null) {
         peer.sentBytes += peer.link.sentBytes;

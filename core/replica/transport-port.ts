@@ -33,6 +33,8 @@ export interface TransportStats {
   readonly sentFrames: number;
   readonly dropped: number;
   readonly reconnects: number;
+  /** Why there is no connection, as the last attempt ended; null while there is one. */
+  readonly problem: string | null;
   /** Milliseconds of the last answered ping; null before the first. */
   readonly roundTripMs: number | null;
 }
