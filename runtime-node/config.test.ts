@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError, compactionPolicy, parseDuration, quotaBytes, readSettings, strangeVariables } from "./config.ts";
+import { ConfigError, compactionPolicy, minLeaseTtlSeconds, parseDuration, quotaBytes, readSettings, strangeVariables } from "./config.ts";
 import { whyNotTaken } from "./etcd-flags.ts";
 import { SETTING_NAMES } from "./settings.ts";
 
@@ -21,6 +21,11 @@ describe("readSettings()", () => {
       "data-dir": "quorate.data",
       "snapshot-count": 100_000,
       "quota-backend-bytes": 0,
+      "initial-advertise-peer-urls": ["http://localhost:2380"],
+      "initial-cluster-state": "new",
+      "initial-cluster-token": "etcd-cluster",
+      "heartbeat-interval": 100,
+      "election-timeout": 1_000,
       "listen-client-urls": ["http://127.0.0.1:2379"],
       cors: ["*"],
       "host-whitelist": ["*"],
@@ -112,6 +117,19 @@ test.each([
 test("a flag of etcd is either a setting or refused with a reason, never both", () => {
   for (const name of SETTING_NAMES) expect(whyNotTaken(name)).toBeUndefined();
   expect(whyNotTaken("cert-file")).toContain("TLS");
-  expect(whyNotTaken("initial-cluster")).toContain("one member");
+  expect(whyNotTaken("force-new-cluster")).toContain("one member");
   expect(whyNotTaken("no-such-flag")).toBeUndefined();
+});
+
+test("--initial-cluster may name this member alone, with its own addresses", () => {
+  const own = { name: "a", "initial-advertise-peer-urls": "http://x:1,http://x:2" };
+  expect(readSettings({ ...own, "initial-cluster": "a=http://x:2, a=http://x:1" }, {})["initial-cluster"]).toBeDefined();
+  for (const wrong of ["a=http://x:1", "b=http://x:1,b=http://x:2", "a=http://x:1,a=http://x:2,b=http://y:1"]) {
+    expect(() => readSettings({ ...own, "initial-cluster": wrong }, {})).toThrow(/--initial-cluster is .*clusters are not there yet/);
+  }
+});
+
+test("the shortest lease follows the election timeout", () => {
+  expect(minLeaseTtlSeconds(readSettings({}, {}))).toBe(2);
+  expect(minLeaseTtlSeconds(readSettings({ "election-timeout": "5000" }, {}))).toBe(8);
 });

@@ -40,6 +40,7 @@ export function readSettings(
   }
   // Checked together with its mode, which the schema of one value cannot do.
   compactionPolicy(parsed.data, source.get("auto-compaction-retention"));
+  checkInitialCluster(parsed.data, source.get("initial-cluster"));
   return parsed.data;
 }
 
@@ -50,6 +51,22 @@ function refusal(source: string, value: unknown, wants: string): string {
 function wantsOf(name: SettingName, value: unknown): string {
   const { wants } = metaOf(name);
   return typeof value === "string" && /(^|,)\s*https:/.test(value) ? `${wants} (TLS is not there yet)` : wants;
+}
+
+/** Every address of this member under its name, and nobody else: `a=http://x:1,a=http://x:2`. */
+function checkInitialCluster(settings: Settings, source = "--initial-cluster"): void {
+  const given = settings["initial-cluster"];
+  if (given === undefined) return;
+  const wanted = settings["initial-advertise-peer-urls"].map((url) => `${settings.name}=${url}`);
+  const named = given.split(",").map((item) => item.trim());
+  if ([...named].sort().join() !== [...wanted].sort().join()) {
+    throw new ConfigError(refusal(source, given, `${wanted.join(",")} (${metaOf("initial-cluster").wants})`));
+  }
+}
+
+/** The shortest lease, in whole seconds: one and a half election timeouts, rounded up, as etcd has it. */
+export function minLeaseTtlSeconds(settings: Settings): number {
+  return Math.ceil((1.5 * settings["election-timeout"]) / 1000);
 }
 
 /** Names of variables that look like settings and are none: likely slips. */

@@ -17,7 +17,7 @@ import { type StreamRoutes, streamRoutes } from "../core/api/v3/stream-routes.ts
 import { Replica } from "../core/replica/replica.ts";
 import { Solo } from "../core/replica/solo.ts";
 import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
-import { compactionPolicy, quotaBytes } from "./config.ts";
+import { compactionPolicy, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
 import { HttpListener } from "./http-listener.ts";
 import { bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -27,12 +27,8 @@ import { clock, every, newIdentity, pause, randomBytes } from "./timing.ts";
 
 /** How often the replica looks at its duties. */
 const TICK_MS = 100;
-/** The shortest lease, in seconds: one and a half times etcd's default election timeout of 1 s, rounded up, as etcd has it. */
-const MIN_LEASE_TTL_SECONDS = 2;
 /** How often a quiet watch that asked for it is told the revision, as etcd does. */
 const WATCH_PROGRESS_MS = 10 * 60_000;
-/** What the member list names as this member's address for others, as etcd does by default; nobody listens there while there are none. */
-const PEER_URLS = ["http://localhost:2380"];
 /** The text format of Prometheus, as etcd names it. */
 const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -52,6 +48,9 @@ export interface RunningServer {
  */
 export async function startServer(settings: Settings, logger: Logger): Promise<RunningServer> {
   const directory = resolve(settings["data-dir"]);
+  const peerAddresses = settings["listen-peer-urls"];
+  if (peerAddresses !== undefined)
+    logger.warn({ urls: peerAddresses }, "a member alone listens for no others: --listen-peer-urls has no effect yet");
   const measures = new Measures();
   const storage = new FileLogStorage({ directory, fileSystem: new MeasuredFileSystem(new NodeFileSystem(), measures) });
   /** Filled in when the ports are known. */
@@ -62,7 +61,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     storage,
     newIdentity,
     defer: setImmediate,
-    meta: { name: settings.name, peerUrls: PEER_URLS, clientUrls },
+    meta: { name: settings.name, peerUrls: settings["initial-advertise-peer-urls"], clientUrls },
     onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)),
   });
   const replica = new Replica({
@@ -70,7 +69,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     clock,
     randomBytes,
     pause,
-    tickMs: TICK_MS,
+    tickMs: settings["heartbeat-interval"],
     snapshotEntries: settings["snapshot-count"],
     quotaBytes: quotaBytes(settings),
     autoCompaction: compactionPolicy(settings),
@@ -138,7 +137,7 @@ function unaryRoutes(settings: Settings, member: Replica, logger: Logger): Route
     member,
     limits: { maxTxnOps: settings["max-txn-ops"], maxRequestBytes: settings["max-request-bytes"] },
     version: ETCD_VERSION.server,
-    minLeaseTtlSeconds: MIN_LEASE_TTL_SECONDS,
+    minLeaseTtlSeconds: minLeaseTtlSeconds(settings),
     pause,
     onInternalError: (error) => logger.error({ error }, "a request of the v3 API failed"),
   });

@@ -9,7 +9,7 @@ import { LOG_LEVELS } from "./logger.ts";
 
 /** What the schema says of a setting beside its type. */
 export interface SettingMeta {
-  readonly group: "Member" | "Clients" | "Limits" | "Compaction" | "Logging";
+  readonly group: "Member" | "Cluster" | "Clients" | "Limits" | "Compaction" | "Logging";
   /** Upper case, as it stands in `--help`. */
   readonly placeholder: string;
   /** What a value has to be: completes "wanted: …". */
@@ -88,6 +88,70 @@ export const settingsSchema = z.strictObject({
         wants: "a whole number",
         description:
           "Space that keys and values may take; above it writes are refused and an alarm is raised. 0: 2 GiB. Negative: no quota.",
+      }),
+    ),
+  "initial-advertise-peer-urls": list(httpUrl)
+    .default(["http://localhost:2380"])
+    .meta(
+      meta({
+        group: "Cluster",
+        ...urlsMeta,
+        description: "Where other members would reach this one: what the member list shows.",
+      }),
+    ),
+  "listen-peer-urls": list(httpUrl)
+    .optional()
+    .meta(
+      meta({
+        group: "Cluster",
+        ...urlsMeta,
+        description: "Where other members are listened for. A member alone has none, so nobody listens there yet.",
+      }),
+    ),
+  "initial-cluster": text()
+    .optional()
+    .meta(
+      meta({
+        group: "Cluster",
+        placeholder: "MEMBERS",
+        wants: "NAME=URL of this member alone, with its --name and --initial-advertise-peer-urls: clusters are not there yet",
+        description: "The founding members. Only this member can be named yet.",
+      }),
+    ),
+  "initial-cluster-state": z
+    .enum(["new"])
+    .default("new")
+    .meta(
+      meta({
+        group: "Cluster",
+        placeholder: "STATE",
+        wants: "new (joining an existing cluster is not there yet)",
+        description: "Whether the cluster is new.",
+      }),
+    ),
+  "initial-cluster-token": text()
+    .default("etcd-cluster")
+    .meta(
+      meta({
+        group: "Cluster",
+        placeholder: "TEXT",
+        wants: "a text",
+        description: "Tells clusters with the same addresses apart. A member alone draws its cluster id at random.",
+      }),
+    ),
+  "heartbeat-interval": whole(1, 60_000)
+    .default(100)
+    .meta(
+      meta({ group: "Cluster", ...wholeMeta(1, 60_000), placeholder: "MS", description: "Milliseconds between heartbeats of a leader." }),
+    ),
+  "election-timeout": whole(10, 50_000)
+    .default(1_000)
+    .meta(
+      meta({
+        group: "Cluster",
+        ...wholeMeta(10, 50_000),
+        placeholder: "MS",
+        description: "Milliseconds without a leader before an election. The shortest lease lasts one and a half times as long.",
       }),
     ),
   "listen-client-urls": list(httpUrl)
