@@ -183,6 +183,17 @@ describe("requests", () => {
     await open().send(`GET /echo HTTP/1.1\r\n${HEAD}Origin: http://good\r\n\r\n`).receive("access-control-allow-origin: http://good\r\n");
   });
 
+  test("OPTIONS is answered on every path before any route sees it: browsers ask so before they post", async () => {
+    await fixture.start();
+    for (const path of ["/echo", "/v3/kv/throws", "/unknown"]) {
+      const client = open().send(`OPTIONS ${path} HTTP/1.1\r\n${HEAD}Connection: close\r\n\r\n`);
+      await client.untilEnded();
+      expect(client.received).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+      expect(client.received).toContain("access-control-allow-origin: *");
+    }
+    expect(fixture.seen).toEqual([]);
+  });
+
   test("a host that is not on the list is refused with 421", async () => {
     await fixture.start({ access: new Access({ corsOrigins: ["*"], hosts: ["good"] }) });
     await open().send("GET /echo HTTP/1.1\r\nHost: evil.example:2379\r\n\r\n").receive("HTTP/1.1 421 ");

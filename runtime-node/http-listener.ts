@@ -152,6 +152,7 @@ export class HttpListener implements DirectPath {
       const refusal = access.refuseHost(headerOf(request, "host"));
       if (refusal !== undefined) return this.#answer(request, response, refusal);
     }
+    if (request.method === "OPTIONS") return this.#answer(request, response, access.preflight());
     const route = table.find(request.method!, path);
     if (route === undefined) return fallback(request, response);
     new HttpExchange(request, response, route, this, { path, query: mark < 0 ? "" : url.slice(mark + 1) }).run();

@@ -5,7 +5,7 @@
 import { Hono } from "hono";
 import type { Member } from "../replica/member.ts";
 import { Access, type AccessOptions } from "./access.ts";
-import { ascii } from "../bytes/bytes.ts";
+import { EMPTY, ascii } from "../bytes/bytes.ts";
 import { utf8Encode } from "../bytes/utf8.ts";
 import type { Route } from "./exchange.ts";
 import { type FetchBinding, answerFetch, pathAndQuery, toResponse } from "./exchange-fetch.ts";
@@ -60,11 +60,15 @@ function versionRoute(): Route {
 
 function metricsRoute(metrics: Metrics): Route {
   const headers = { "content-type": metrics.contentType };
+  const page = onlyGet(async () => ({ status: 200, headers, body: utf8Encode(await metrics.render()) }));
   return {
     method: "*",
     path: "/metrics",
     kind: "unary",
-    handle: onlyGet(async () => ({ status: 200, headers, body: utf8Encode(await metrics.render()) })),
+    handle: (request) => {
+      if (request.method === "HEAD") return { status: 200, headers, body: EMPTY }; // probes ask so, and etcd answers
+      return page(request);
+    },
   };
 }
 
