@@ -9,6 +9,7 @@
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { errorCode } from "./file-system.ts";
 import type { FileSystem, OpenFile, OpenMode } from "./file-system.ts";
 
 const DSYNC_IS_HONEST = process.platform === "linux" && typeof fs.constants.O_DSYNC === "number";
@@ -60,14 +61,19 @@ class NodeFile implements OpenFile {
 }
 
 export class NodeFileSystem implements FileSystem {
+  /** Not the host's recursive call: on a file system that takes no directories, as /proc, Node's never ends. */
   async makeDirectory(path: string): Promise<void> {
-    const first = await call<string | undefined>((done) => fs.mkdir(path, { recursive: true, mode: 0o700 }, done));
-    if (first === undefined) return;
-    // Each new name is durable once the directory that holds it is synced.
-    for (let at = path; ; at = dirname(at)) {
-      await this.syncDirectory(dirname(at));
-      if (at === first || dirname(at) === at) return;
+    const make = (at: string) => call<void>((done) => fs.mkdir(at, { mode: 0o700 }, done));
+    try {
+      await make(path);
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === "EEXIST" && (await call<fs.Stats>((done) => fs.stat(path, done))).isDirectory()) return;
+      if (code !== "ENOENT" || dirname(path) === path) throw error;
+      await this.makeDirectory(dirname(path));
+      await make(path);
     }
+    await this.syncDirectory(dirname(path)); // a new name is durable once the directory that holds it is synced
   }
 
   list(directory: string): Promise<string[]> {
