@@ -107,12 +107,27 @@ export const errMemberNotFound = make("notFound", "memberNotFound", "etcdserver:
 // ---- membership, maintenance and authentication
 export const errMemberBadUrls = make("invalidArgument", "memberBadUrls", "etcdserver: given member URLs are invalid");
 export const errPeerUrlExists = make("failedPrecondition", "peerUrlExists", "etcdserver: Peer URLs already exists");
+/** Told apart from one that never was: v2 answers 410 for it. v3 has the same words for both. */
+export function errMemberRemoved(id: string): QuorateError {
+  return new QuorateError("notFound", "memberRemoved", "etcdserver: member not found", { id });
+}
 export const errMemberNotLearner = make("failedPrecondition", "memberNotLearner", "etcdserver: can only promote a learner member");
 /** The code is etcd's too: it forgets to map this one. */
 export const errNotEnoughStarted = make(
   "unknown",
   "notEnoughStarted",
   "etcdserver: re-configuration failed due to not enough started members",
+);
+export const errLearnerNotReady = make(
+  "failedPrecondition",
+  "learnerNotReady",
+  "etcdserver: can only promote a learner member which is in sync with leader",
+);
+export const errUnhealthy = make("unavailable", "unhealthy", "etcdserver: unhealthy cluster");
+export const errLeaderTransferTimeout = make(
+  "unavailable",
+  "leaderTransferTimeout",
+  "etcdserver: request timed out, leader transfer took too long",
 );
 export const errBadLeaderTransferee = make("failedPrecondition", "badLeaderTransferee", "etcdserver: bad leader transferee");
 export const errAuthNotEnabled = make("failedPrecondition", "authNotEnabled", "etcdserver: authentication is not enabled");

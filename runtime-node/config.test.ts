@@ -1,5 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError, compactionPolicy, minLeaseTtlSeconds, parseDuration, quotaBytes, readSettings, strangeVariables } from "./config.ts";
+import {
+  ConfigError,
+  compactionPolicy,
+  initialCluster,
+  minLeaseTtlSeconds,
+  parseDuration,
+  quotaBytes,
+  readSettings,
+  strangeVariables,
+} from "./config.ts";
 import { whyNotTaken } from "./etcd-flags.ts";
 import { SETTING_NAMES } from "./settings.ts";
 
@@ -24,6 +33,8 @@ describe("readSettings()", () => {
       "initial-advertise-peer-urls": ["http://localhost:2380"],
       "initial-cluster-state": "new",
       "initial-cluster-token": "etcd-cluster",
+      "strict-reconfig-check": true,
+      "peer-client-cert-auth": false,
       "heartbeat-interval": 100,
       "election-timeout": 1_000,
       "listen-client-urls": ["http://127.0.0.1:2379"],
@@ -117,16 +128,35 @@ test.each([
 test("a flag of etcd is either a setting or refused with a reason, never both", () => {
   for (const name of SETTING_NAMES) expect(whyNotTaken(name)).toBeUndefined();
   expect(whyNotTaken("cert-file")).toContain("TLS");
-  expect(whyNotTaken("force-new-cluster")).toContain("one member");
+  expect(whyNotTaken("pre-vote")).toContain("always on");
   expect(whyNotTaken("no-such-flag")).toBeUndefined();
 });
 
-test("--initial-cluster may name this member alone, with its own addresses", () => {
+test("--initial-cluster has this member with its own addresses among the others", () => {
   const own = { name: "a", "initial-advertise-peer-urls": "http://x:1,http://x:2" };
   expect(readSettings({ ...own, "initial-cluster": "a=http://x:2, a=http://x:1" }, {})["initial-cluster"]).toBeDefined();
-  for (const wrong of ["a=http://x:1", "b=http://x:1,b=http://x:2", "a=http://x:1,a=http://x:2,b=http://y:1"]) {
-    expect(() => readSettings({ ...own, "initial-cluster": wrong }, {})).toThrow(/--initial-cluster is .*clusters are not there yet/);
+  expect(initialCluster(readSettings({ ...own, "initial-cluster": "b=https://y:1,a=http://x:2/, a=http://x:1" }, {}))).toEqual([
+    { name: "b", peerUrls: ["https://y:1"] },
+    { name: "a", peerUrls: ["http://x:1", "http://x:2"] },
+  ]);
+  expect(initialCluster(readSettings(own, {}))).toEqual([{ name: "a", peerUrls: ["http://x:1", "http://x:2"] }]);
+  const wrongs = [
+    "a=http://x:1",
+    "b=http://x:1,b=http://x:2",
+    "a=http://x:1,a=http://x:2,b=http://x:1",
+    "a=http://x:1,a=http://x:2,b",
+    "a=ftp://x:1",
+  ];
+  for (const wrong of wrongs) {
+    expect(() => readSettings({ ...own, "initial-cluster": wrong }, {})).toThrow(
+      /--initial-cluster is .*NAME=URL.*: a=http:\/\/x:1,a=http:\/\/x:2/,
+    );
   }
+});
+
+test("an election timeout is at least five heartbeats", () => {
+  expect(() => readSettings({ "election-timeout": "400" }, {})).toThrow(/--election-timeout is 400; wanted: at least five times/);
+  expect(readSettings({ "election-timeout": "500" }, {})["election-timeout"]).toBe(500);
 });
 
 test("the shortest lease follows the election timeout", () => {

@@ -3,6 +3,7 @@
  * value and with what is wanted; nothing is ignored.
  */
 import type { AutoCompactionPolicy } from "../core/replica/auto-compaction.ts";
+import { type NamedMember, parseInitialCluster, sameUrls } from "./cluster/initial-cluster.ts";
 import { type SettingName, SETTING_NAMES, type Settings, metaOf, settingsSchema, variableOf } from "./settings.ts";
 
 /** A setting that cannot be taken; the message is for the person who set it. */
@@ -40,7 +41,8 @@ export function readSettings(
   }
   // Checked together with its mode, which the schema of one value cannot do.
   compactionPolicy(parsed.data, source.get("auto-compaction-retention"));
-  checkInitialCluster(parsed.data, source.get("initial-cluster"));
+  initialCluster(parsed.data, source.get("initial-cluster"));
+  checkTiming(parsed.data, source.get("election-timeout"));
   return parsed.data;
 }
 
@@ -53,15 +55,27 @@ function wantsOf(name: SettingName, value: unknown): string {
   return typeof value === "string" && /(^|,)\s*https:/.test(value) ? `${wants} (TLS is not there yet)` : wants;
 }
 
-/** Every address of this member under its name, and nobody else: `a=http://x:1,a=http://x:2`. */
-function checkInitialCluster(settings: Settings, source = "--initial-cluster"): void {
+/** The members that found the cluster, or those of the cluster to join. @throws ConfigError when this one is not among them */
+export function initialCluster(settings: Settings, source = "--initial-cluster"): NamedMember[] {
+  const own = { name: settings.name, peerUrls: settings["initial-advertise-peer-urls"].map(withoutSlash) };
   const given = settings["initial-cluster"];
-  if (given === undefined) return;
-  const wanted = settings["initial-advertise-peer-urls"].map((url) => `${settings.name}=${url}`);
-  const named = given.split(",").map((item) => item.trim());
-  if ([...named].sort().join() !== [...wanted].sort().join()) {
-    throw new ConfigError(refusal(source, given, `${wanted.join(",")} (${metaOf("initial-cluster").wants})`));
+  if (given === undefined) return [own];
+  const named = parseInitialCluster(given);
+  const self = named?.find(({ name }) => name === own.name);
+  if (named === undefined || self === undefined || !sameUrls(self.peerUrls, own.peerUrls)) {
+    const wanted = own.peerUrls.map((url) => `${own.name}=${url}`).join(",");
+    throw new ConfigError(refusal(source, given, `${metaOf("initial-cluster").wants}: ${wanted}`));
   }
+  return named;
+}
+
+const withoutSlash = (url: string): string => url.replace(/\/$/, "");
+
+/** As etcd: with a shorter one the loss of a single heartbeat would cost the leader its office. */
+function checkTiming(settings: Settings, source = "--election-timeout"): void {
+  const { "heartbeat-interval": heartbeat, "election-timeout": election } = settings;
+  if (election >= 5 * heartbeat) return;
+  throw new ConfigError(refusal(source, election, `at least five times --heartbeat-interval, which is ${heartbeat}`));
 }
 
 /** The shortest lease, in whole seconds: one and a half election timeouts, rounded up, as etcd has it. */

@@ -4,18 +4,20 @@
  * Source of the names: https://etcd.io/docs/v3.4/op-guide/configuration/
  */
 const TLS = "TLS is not there yet: put a proxy that ends TLS before the server";
-const CLUSTER = "clusters are not there yet: the server runs as one member";
+const CLUSTER = "the consensus is another one than etcd's and has no such setting: pre-votes are always on";
+const PROXY = "a member that is no part of the consensus is not there yet";
 const AUTH = "users and tokens are not there yet";
-const DISCOVERY = "discovery of a cluster is not there yet: the server runs as one member";
+const DISCOVERY = "a cluster is found by --initial-cluster: discovery services are not there yet";
 const STORAGE = "the storage is another one than etcd's and has no such setting";
 const LOGGING = "logs are JSON on the standard error stream: see --log-level and --log-format";
 const PROFILING = "start the server with Node's own --cpu-prof or --inspect instead";
 
 const GROUPS: readonly (readonly [reason: string, names: string])[] = [
   [TLS, "cert-file key-file client-cert-auth trusted-ca-file auto-tls client-crl-file cipher-suites self-signed-cert-validity"],
-  [TLS, "peer-cert-file peer-key-file peer-client-cert-auth peer-trusted-ca-file peer-auto-tls peer-crl-file peer-cert-allowed-cn"],
+  [TLS, "peer-auto-tls peer-crl-file peer-cert-allowed-cn"],
   [TLS, "ca-file peer-ca-file client-cert-file client-key-file peer-client-cert-file peer-client-key-file"],
-  [CLUSTER, "pre-vote strict-reconfig-check force-new-cluster proxy proxy-failure-wait"],
+  [CLUSTER, "pre-vote force-new-cluster"],
+  [PROXY, "proxy proxy-failure-wait"],
   [CLUSTER, "initial-election-tick-advance max-snapshots max-wals experimental-initial-corrupt-check experimental-corrupt-check-time"],
   [DISCOVERY, "discovery discovery-srv discovery-srv-name discovery-fallback discovery-proxy"],
   [AUTH, "auth-token bcrypt-cost auth-token-ttl"],

@@ -48,8 +48,8 @@ describe("the command line", () => {
     [["serve", "--snapshot-count=none"], '--snapshot-count is "none"; wanted: a whole number'],
     [["serve", "--enable-v2=perhaps"], '--enable-v2 is "perhaps"; wanted: true or false'],
     [["serve", "--cert-file", "x"], "--cert-file is not taken: TLS is not there yet"],
-    [["serve", "-force-new-cluster=true"], "--force-new-cluster is not taken: clusters are not there yet"],
-    [["serve", "--initial-cluster", "a=http://a:1,b=http://b:1"], "clusters are not there yet"],
+    [["serve", "-pre-vote=true"], "--pre-vote is not taken: the consensus is another one"],
+    [["serve", "--initial-cluster", "a=http://a:1,b=http://b:1"], "default=http://localhost:2380"],
     [["serve", "extra"], "too many arguments"],
     [["sevre"], "Did you mean serve?"],
   ])("%j ends with 2 and says why", (args, message) => {

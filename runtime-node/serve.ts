@@ -25,6 +25,11 @@ export async function serve(settings: Settings): Promise<void> {
     logger.fatal({ failure: plain(error) }, `the member cannot go on: ${error.message}`);
     process.exit(1);
   });
+  void server.removed.then(async () => {
+    logger.warn("the other members have removed this one from the cluster: it ends, and its data directory is of no use any more");
+    await server.close();
+    process.exit(0);
+  });
   endOnSignals(server, logger);
   console.log(greeting(server));
   logger.info({ urls: server.urls, dataDirectory: server.dataDirectory, pid: process.pid, node: process.versions.node }, "ready to serve");

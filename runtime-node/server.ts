@@ -15,18 +15,20 @@ import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
 import { type StreamRoutes, streamRoutes } from "../core/api/v3/stream-routes.ts";
 import { Replica } from "../core/replica/replica.ts";
-import { Solo } from "../core/replica/solo.ts";
+import { RaftConsensus } from "../core/replica/raft-consensus.ts";
 import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
-import { compactionPolicy, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
+import { beginningOf } from "./cluster/beginning.ts";
+import { peerTransport } from "./cluster/peer-transport.ts";
+import { compactionPolicy, initialCluster, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
 import { HttpListener } from "./http-listener.ts";
 import { bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import { packageVersion } from "./package-version.ts";
 import type { Settings } from "./settings.ts";
-import { clock, every, newIdentity, pause, randomBytes } from "./timing.ts";
+import { clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from "./timing.ts";
 
-/** How often the replica looks at its duties. */
-const TICK_MS = 100;
+/** How often the replica looks at its duties, at least. */
+const TICK_MS_MAX = 100;
 /** How often a quiet watch that asked for it is told the revision, as etcd does. */
 const WATCH_PROGRESS_MS = 10 * 60_000;
 /** The text format of Prometheus, as etcd names it. */
@@ -38,6 +40,8 @@ export interface RunningServer {
   readonly dataDirectory: string;
   /** Resolves with what ended the member, if something does. */
   readonly failed: Promise<Error>;
+  /** Resolves when the others have removed this member from the cluster for good. */
+  readonly removed: Promise<void>;
   /** Finishes what was acknowledged, ends streams, lets go of the storage. */
   close(): Promise<void>;
 }
@@ -48,24 +52,18 @@ export interface RunningServer {
  */
 export async function startServer(settings: Settings, logger: Logger): Promise<RunningServer> {
   const directory = resolve(settings["data-dir"]);
-  const peerAddresses = settings["listen-peer-urls"];
-  if (peerAddresses !== undefined)
-    logger.warn({ urls: peerAddresses }, "a member alone listens for no others: --listen-peer-urls has no effect yet");
   const measures = new Measures();
   const storage = new FileLogStorage({ directory, fileSystem: new MeasuredFileSystem(new NodeFileSystem(), measures) });
-  /** Filled in when the ports are known. */
-  const clientUrls: string[] = [];
+  /** Known when the ports are. */
+  let clientUrls: readonly string[] | null = null;
   let onFailed: (error: Error) => void = () => {};
   const failed = new Promise<Error>((tell) => (onFailed = tell));
-  const solo = new Solo({
-    storage,
-    newIdentity,
-    defer: setImmediate,
-    meta: { name: settings.name, peerUrls: settings["initial-advertise-peer-urls"], clientUrls },
-    onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)),
-  });
+  let onRemoved: () => void = () => {};
+  const removed = new Promise<void>((tell) => (onRemoved = tell));
+  const onNotice = (level: "info" | "warn", message: string, details?: Record<string, unknown>) => logger[level](details ?? {}, message);
+  const { consensus, transport } = consensusOf(settings, storage, logger);
   const replica = new Replica({
-    consensus: new MeasuredConsensus(solo, measures),
+    consensus: new MeasuredConsensus(consensus, measures),
     clock,
     randomBytes,
     pause,
@@ -73,13 +71,16 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     snapshotEntries: settings["snapshot-count"],
     quotaBytes: quotaBytes(settings),
     autoCompaction: compactionPolicy(settings),
+    strictReconfigCheck: settings["strict-reconfig-check"],
+    attributes: () => (clientUrls === null ? null : { name: settings.name, clientUrls, peerUrls: settings["initial-advertise-peer-urls"] }),
     onFailed: (error) => onFailed(error),
-    onNotice: (level, message, details) => logger[level](details ?? {}, message),
+    onRemoved: () => onRemoved(),
+    onNotice,
     diskBytes: () => storage.sizeBytes(),
     logReserve: () => storage.reserve(),
   });
   await replica.start();
-  const ticking = setInterval(() => replica.tick(), TICK_MS);
+  const ticking = setInterval(() => replica.tick(), Math.min(TICK_MS_MAX, settings["heartbeat-interval"]));
   const listeners: HttpListener[] = [];
   const streams = streamsOf(settings, replica, logger);
   const close = async (): Promise<void> => {
@@ -107,18 +108,65 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       version: packageVersion(),
       etcdVersion: ETCD_VERSION,
       listeners: () => sumOf(listeners),
+      peers: () => transport.stats(),
+      peersRefused: () => transport.refused(),
+      raft: () => consensus.raftStatus(),
       watchStreams: streams.watchStreams,
     });
     const listen = (urls: readonly string[], served: App) => listenOn({ urls, served, settings, shared, listeners });
     const bound = await listen(settings["listen-client-urls"], app);
-    clientUrls.push(...(settings["advertise-client-urls"] ?? bound.map(advertised)));
+    if (settings["listen-peer-urls"] !== undefined) await transport.listen();
+    clientUrls = settings["advertise-client-urls"] ?? bound.map(advertised);
     if (settings["listen-metrics-urls"] !== undefined) await listen(settings["listen-metrics-urls"], createMetricsApp(shared));
     shared.metrics.start();
-    return { urls: bound.map(formatUrl), dataDirectory: directory, failed, close };
+    return { urls: bound.map(formatUrl), dataDirectory: directory, failed, removed, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** The consensus among members over TCP, on this member's log. */
+function consensusOf(
+  settings: Settings,
+  storage: FileLogStorage,
+  logger: Logger,
+): { consensus: RaftConsensus; transport: ReturnType<typeof peerTransport> } {
+  const identity = {
+    clusterId: () => consensus.identity.clusterId,
+    id: () => consensus.identity.memberId,
+    boot: () => consensus.boot,
+    diskId: () => consensus.identity.diskId,
+  };
+  const transport = peerTransport(settings, identity, (remote, reason) =>
+    logger.warn({ remote, reason }, "a connection between members was turned away"),
+  );
+  const electionTicks = Math.round(settings["election-timeout"] / settings["heartbeat-interval"]);
+  const consensus: RaftConsensus = new RaftConsensus({
+    storage,
+    transport,
+    defer: setImmediate,
+    seed: randomSeed(),
+    limits: { electionTicks, diskStallTicks: 2 * electionTicks },
+    begin: (known) =>
+      beginningOf(
+        {
+          state: settings["initial-cluster-state"],
+          initialCluster: initialCluster(settings),
+          name: settings.name,
+          token: settings["initial-cluster-token"],
+          peerUrls: settings["initial-advertise-peer-urls"],
+          greet: (url) => transport.greet(url),
+          newDiskId: randomId,
+          pause: pauseMs,
+          onNotice: (message, details) => logger.info(details, message),
+        },
+        known,
+      ),
+    onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)),
+    onNotice: (level, message, details) => logger[level](details ?? {}, message),
+  });
+  return { consensus, transport };
 }
 
 function streamsOf(settings: Settings, member: Replica, logger: Logger): StreamRoutes {

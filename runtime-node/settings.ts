@@ -9,7 +9,7 @@ import { LOG_LEVELS } from "./logger.ts";
 
 /** What the schema says of a setting beside its type. */
 export interface SettingMeta {
-  readonly group: "Member" | "Cluster" | "Clients" | "Limits" | "Compaction" | "Logging";
+  readonly group: "Member" | "Cluster" | "Peer TLS" | "Clients" | "Limits" | "Compaction" | "Logging";
   /** Upper case, as it stands in `--help`. */
   readonly placeholder: string;
   /** What a value has to be: completes "wanted: …". */
@@ -46,7 +46,13 @@ const wholeMeta = (min: number, max: number): Pick<SettingMeta, "placeholder" | 
 
 /** `http://host:port`, without a path. */
 const httpUrl = z.string().refine(isHttpUrl);
+const peerUrl = z.string().refine((value) => isHttpUrl(value.replace(/^https:/, "http:")));
 const urlsMeta = { placeholder: "URLS", wants: "one or more of http://HOST:PORT, separated by commas, without a path" } as const;
+const peerUrlsMeta = {
+  placeholder: "URLS",
+  wants: "one or more of http://HOST:PORT or https://HOST:PORT, separated by commas, without a path",
+} as const;
+const fileMeta = { placeholder: "FILE", wants: "a path", group: "Peer TLS" } as const;
 
 function isHttpUrl(value: string): boolean {
   const found = /^http:\/\/(\[[0-9a-fA-F:.]+\]|[^/?#@:[\]\s]+):([0-9]{1,5})\/?$/.exec(value);
@@ -90,43 +96,39 @@ export const settingsSchema = z.strictObject({
           "Space that keys and values may take; above it writes are refused and an alarm is raised. 0: 2 GiB. Negative: no quota.",
       }),
     ),
-  "initial-advertise-peer-urls": list(httpUrl)
-    .default(["http://localhost:2380"])
-    .meta(
-      meta({
-        group: "Cluster",
-        ...urlsMeta,
-        description: "Where other members would reach this one: what the member list shows.",
-      }),
-    ),
-  "listen-peer-urls": list(httpUrl)
+  "listen-peer-urls": list(peerUrl)
     .optional()
     .meta(
       meta({
         group: "Cluster",
-        ...urlsMeta,
-        description: "Where other members are listened for. A member alone has none, so nobody listens there yet.",
+        ...peerUrlsMeta,
+        description:
+          "Where other members are listened for. Default: http://localhost:2380, as soon as the cluster has more than one member.",
       }),
     ),
+  "initial-advertise-peer-urls": list(peerUrl)
+    .default(["http://localhost:2380"])
+    .meta(meta({ group: "Cluster", ...peerUrlsMeta, description: "Where other members reach this one." })),
   "initial-cluster": text()
     .optional()
     .meta(
       meta({
         group: "Cluster",
         placeholder: "MEMBERS",
-        wants: "NAME=URL of this member alone, with its --name and --initial-advertise-peer-urls: clusters are not there yet",
-        description: "The founding members. Only this member can be named yet.",
+        wants: "NAME=URL,NAME=URL… with this member's --name and --initial-advertise-peer-urls among them",
+        description:
+          "The members that found the cluster, the same text at each of them; with --initial-cluster-state existing, the members of the cluster to join. Used by a member without data only. Default: this member alone.",
       }),
     ),
   "initial-cluster-state": z
-    .enum(["new"])
+    .enum(["new", "existing"])
     .default("new")
     .meta(
       meta({
         group: "Cluster",
         placeholder: "STATE",
-        wants: "new (joining an existing cluster is not there yet)",
-        description: "Whether the cluster is new.",
+        wants: "new or existing",
+        description: "Whether a member without data founds a cluster, or joins one that was told of it (member add).",
       }),
     ),
   "initial-cluster-token": text()
@@ -136,7 +138,17 @@ export const settingsSchema = z.strictObject({
         group: "Cluster",
         placeholder: "TEXT",
         wants: "a text",
-        description: "Tells clusters with the same addresses apart. A member alone draws its cluster id at random.",
+        description: "Tells clusters with the same addresses apart: the ids of cluster and members come from both.",
+      }),
+    ),
+  "strict-reconfig-check": flag()
+    .default(true)
+    .meta(
+      meta({
+        group: "Cluster",
+        placeholder: "BOOL",
+        wants: "true or false",
+        description: "Refuse to add or remove a member when those that are up would not be enough afterwards.",
       }),
     ),
   "heartbeat-interval": whole(1, 60_000)
@@ -154,6 +166,25 @@ export const settingsSchema = z.strictObject({
         description: "Milliseconds without a leader before an election. The shortest lease lasts one and a half times as long.",
       }),
     ),
+  "peer-cert-file": text()
+    .optional()
+    .meta(meta({ ...fileMeta, description: "Certificate, PEM, with which this member meets others: as server and as client." })),
+  "peer-key-file": text()
+    .optional()
+    .meta(meta({ ...fileMeta, description: "Its private key, PEM." })),
+  "peer-client-cert-auth": flag()
+    .default(false)
+    .meta(
+      meta({
+        group: "Peer TLS",
+        placeholder: "BOOL",
+        wants: "true or false",
+        description: "Talk only to members with a certificate of an authority in --peer-trusted-ca-file.",
+      }),
+    ),
+  "peer-trusted-ca-file": text()
+    .optional()
+    .meta(meta({ ...fileMeta, description: "Authorities, PEM, whose certificates other members may show. Default: the system's." })),
   "listen-client-urls": list(httpUrl)
     .default(["http://127.0.0.1:2379"])
     .meta(meta({ group: "Clients", ...urlsMeta, description: "Where clients are listened for." })),

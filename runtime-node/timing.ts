@@ -1,7 +1,6 @@
 /** What core asks of its host, on Node: clocks, chance, and giving way. */
 import { randomBytes, webcrypto } from "node:crypto";
 import type { Clock } from "../core/replica/clock-port.ts";
-import type { Identity } from "../core/replica/log-storage-port.ts";
 
 export const clock: Clock = {
   wallMs: () => Date.now(),
@@ -19,12 +18,18 @@ export function every(intervalMs: number, call: () => void): () => void {
 
 export { randomBytes };
 
-/** Random and not zero, which means "nobody". */
-export function newIdentity(): Identity {
-  return { clusterId: randomId(), memberId: randomId() };
-}
-
-function randomId(): string {
+/** Decimal uint64, random and not zero, which means "nobody". */
+export function randomId(): string {
   const id = webcrypto.getRandomValues(new BigUint64Array(1))[0]!;
   return id === 0n ? randomId() : id.toString();
+}
+
+/** For what need not be secret: when elections begin. */
+export function randomSeed(): number {
+  return webcrypto.getRandomValues(new Uint32Array(1))[0]!;
+}
+
+/** Resolves after a while, without keeping the process alive for it. */
+export function pauseMs(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms).unref());
 }

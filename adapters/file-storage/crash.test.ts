@@ -12,7 +12,7 @@ import { SimulatedDisk } from "../../test/helpers/simulated-disk.ts";
 import { FileLogStorage } from "./file-log-storage.ts";
 
 const SEGMENT_BYTES = 64 << 10;
-const IDENTITY = { clusterId: "11", memberId: "22" };
+const IDENTITY = { clusterId: "11", memberId: "22", diskId: "33" };
 /** Up to this many undecided things every subset is tried; beyond it, those that differ from all or nothing by one, and random ones. */
 const EXHAUSTIVE_UP_TO = 6;
 const RANDOM_CHOICES = 8;

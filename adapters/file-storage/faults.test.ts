@@ -6,7 +6,7 @@ import { SimulatedDisk, hostError } from "../../test/helpers/simulated-disk.ts";
 import { FileLogStorage } from "./file-log-storage.ts";
 
 const SEGMENT_BYTES = 64 << 10;
-const IDENTITY = { clusterId: "11", memberId: "22" };
+const IDENTITY = { clusterId: "11", memberId: "22", diskId: "33" };
 
 function on(disk: SimulatedDisk, retryMs = 1): FileLogStorage {
   return new FileLogStorage({ directory: "/data", segmentBytes: SEGMENT_BYTES, fileSystem: disk, retryMs });
@@ -306,7 +306,7 @@ describe("damage", () => {
     await rest();
     await storage.close();
     const text = disk.content("/data/identity").toString();
-    expect(text).toMatch(/^quorate identity 1\ncluster 11\nmember 22\nboot 1\nbatches 1\ncrc32 [0-9a-f]{8}\n$/);
+    expect(text).toMatch(/^quorate identity 2\ncluster 11\nmember 22\ndisk 33\nboot 1\nbatches 1\ncrc32 [0-9a-f]{8}\n$/);
     for (let at = 0; at < text.length; at++) {
       const damaged = disk.afterCrash(() => false);
       damaged.content("/data/identity")[at]! ^= 1;

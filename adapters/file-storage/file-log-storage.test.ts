@@ -40,7 +40,7 @@ function startWriter(directory: string) {
     import { FileLogStorage } from ${JSON.stringify(new URL("./file-log-storage.ts", import.meta.url).href)};
     const storage = new FileLogStorage({ directory: ${JSON.stringify(directory)}, segmentBytes: 65536 });
     const recovered = await storage.open();
-    if (recovered.identity === null) await storage.initialise({ clusterId: "1", memberId: "2" });
+    if (recovered.identity === null) await storage.initialise({ clusterId: "1", memberId: "2", diskId: "33" });
     let index = recovered.entries.at(-1)?.index ?? 0;
     const write = async () => {
       for (;;) {
@@ -91,7 +91,7 @@ test("an entry larger than a segment is one batch in a segment that is large eno
     return { storage, recovered: await storage.open() };
   };
   const { storage } = await open(disk);
-  await storage.initialise({ clusterId: "1", memberId: "2" });
+  await storage.initialise({ clusterId: "1", memberId: "2", diskId: "33" });
   const large = { ...entryOf(2), data: Uint8Array.from({ length: 300_000 }, (_, n) => (n * n) & 255) };
   await Promise.all([entryOf(1), large, entryOf(3)].map((entry) => storage.append({ entries: [entry] }, true)));
   await storage.append({ entries: [entryOf(4)] }, true);
@@ -104,7 +104,7 @@ test("what is appended while a write is on its way goes into one next write", as
   const disk = new SimulatedDisk();
   const storage = new FileLogStorage({ directory: "/data", segmentBytes: 1 << 20, fileSystem: disk });
   await storage.open();
-  await storage.initialise({ clusterId: "1", memberId: "2" });
+  await storage.initialise({ clusterId: "1", memberId: "2", diskId: "33" });
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   let syncs = 0;
   disk.fault = ({ call }) => {

@@ -16,7 +16,7 @@
 import { InvariantError, assert } from "../../core/invariant.ts";
 import { errDataLoss, errNotCovered, errStopped, errStorageFailed, errStorageLocked, isQuorateError } from "../../core/errors.ts";
 import type { QuorateError } from "../../core/errors.ts";
-import type { HardState, Index, SnapshotMeta } from "../../core/raft/types.ts";
+import type { Entry, HardState, Index, SnapshotMeta } from "../../core/raft/types.ts";
 import type { Batch, Identity, LogStorage, Recovered, SnapshotWriter } from "../../core/replica/log-storage-port.ts";
 import { SECTOR_BYTES, batchLength, sealBatch } from "./batch-frame.ts";
 import type { FileSystem } from "./file-system.ts";
@@ -201,7 +201,7 @@ export class FileLogStorage implements LogStorage {
       boot: this.#boot,
       hard: { ...log.hard, commit: Math.max(log.hard.commit, after) },
       snapshot,
-      entries: after < log.base ? log.entries : log.entries.slice(after + 1 - log.base),
+      entries: (after < log.base ? log.entries : log.entries.slice(after + 1 - log.base)).map(owned),
       repairs: [...log.repairs, ...repairs],
     };
   }
@@ -226,7 +226,7 @@ export class FileLogStorage implements LogStorage {
   async initialise(identity: Identity): Promise<void> {
     this.#check();
     assert(this.#identity === null, () => "initialise: the storage has an identity already");
-    for (const id of [identity.clusterId, identity.memberId]) assert(/^\d{1,20}$/.test(id), () => `"${id}" is no id`);
+    for (const id of [identity.clusterId, identity.memberId, identity.diskId]) assert(/^\d{1,20}$/.test(id), () => `"${id}" is no id`);
     try {
       const segment = await createSegment(this.#fileSystem, this.#logDirectory, 1, this.#segmentBytes);
       await this.#pool.adopt([segment], 0);
@@ -248,7 +248,7 @@ export class FileLogStorage implements LogStorage {
       return Promise.reject(error);
     }
     const { hard } = batch;
-    const hintOnly = hard !== undefined && batch.entries.length === 0 && hard.term === this.#hard.term && hard.vote === this.#hard.vote;
+    const hintOnly = hard !== undefined && batch.entries.length === 0 && saysTheSame(hard, this.#hard);
     if (hard) this.#hard = hard;
     if (hintOnly && !sync) {
       this.#hint = hard;
@@ -439,4 +439,14 @@ export class FileLogStorage implements LogStorage {
 function lastHard(waiting: readonly Waiting[]): HardState | undefined {
   for (let n = waiting.length - 1; n >= 0; n--) if (waiting[n]!.batch.hard) return waiting[n]!.batch.hard;
   return undefined;
+}
+
+/** All but the commit index, which is a hint. */
+function saysTheSame(a: HardState, b: HardState): boolean {
+  return a.term === b.term && a.vote === b.vote && (a.amnesiac ?? false) === (b.amnesiac ?? false);
+}
+
+/** With data of its own: what was read is a part of its segment, all of which would stay in memory as long as one entry is kept. */
+function owned(entry: Entry): Entry {
+  return { ...entry, data: Buffer.from(entry.data) };
 }

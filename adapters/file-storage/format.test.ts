@@ -5,7 +5,7 @@ import { SimulatedDisk } from "../../test/helpers/simulated-disk.ts";
 import { crc32 } from "../../core/bytes/crc32.ts";
 import { HEADER_BYTES, SECTOR_BYTES, batchLength, readHeader, sealBatch, unsealBatch } from "./batch-frame.ts";
 import { FileLogStorage } from "./file-log-storage.ts";
-import { parseIdentity } from "./identity-file.ts";
+import { formatIdentity, parseIdentity } from "./identity-file.ts";
 
 const DOCUMENT = readFileSync(new URL("../../docs/formats/log.md", import.meta.url), "utf8");
 const SEGMENT = "/data/log/0000000000000001.log";
@@ -24,7 +24,7 @@ test("the example of the format document is written byte for byte, and read back
   const disk = new SimulatedDisk();
   const storage = new FileLogStorage({ directory: "/data", segmentBytes: 64 << 10, fileSystem: disk });
   await storage.open();
-  await storage.initialise({ clusterId: "11", memberId: "22" });
+  await storage.initialise({ clusterId: "11", memberId: "22", diskId: "33" });
   const hard = { term: 1, vote: "22", commit: 0 };
   const hi = { term: 1, index: 1, kind: "data", data: new TextEncoder().encode("hi") } as const;
   const noop = { term: 1, index: 2, kind: "noop", data: new Uint8Array(0) } as const;
@@ -33,7 +33,7 @@ test("the example of the format document is written byte for byte, and read back
   expect(disk.content(SEGMENT).equals(documented())).toBe(true);
   const identity = disk.content("/data/identity").toString();
   expect(DOCUMENT).toContain(identity);
-  expect(parseIdentity(identity)).toEqual({ identity: { clusterId: "11", memberId: "22" }, boot: 1, batches: 1 });
+  expect(parseIdentity(identity)).toEqual({ identity: { clusterId: "11", memberId: "22", diskId: "33" }, boot: 1, batches: 1 });
 
   disk.replaceContent(SEGMENT, documented());
   const again = new FileLogStorage({ directory: "/data", segmentBytes: 64 << 10, fileSystem: disk });
@@ -44,6 +44,14 @@ test("the example of the format document is written byte for byte, and read back
     ["noop", ""],
   ]);
   await again.close();
+});
+
+test("an identity of the first version is read, and stays of that version", () => {
+  const text = "quorate identity 1\ncluster 11\nmember 22\nboot 3\nbatches 9\n";
+  const whole = `${text}crc32 ${crc32(Buffer.from(text)).toString(16).padStart(8, "0")}\n`;
+  const parsed = parseIdentity(whole);
+  expect(parsed).toEqual({ identity: { clusterId: "11", memberId: "22", diskId: "0" }, boot: 3, batches: 9 });
+  expect(formatIdentity(parsed!)).toBe(whole);
 });
 
 test("a batch of any length is sealed into whole sectors, all stamped, and unsealed to the same records", () => {

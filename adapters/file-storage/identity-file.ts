@@ -1,10 +1,11 @@
 /**
- * The identity file: who the directory belongs to and how often it was opened. Six lines of text that a person may read, replaced
+ * The identity file: who the directory belongs to and how often it was opened. Seven lines of text that a person may read, replaced
  * as a whole (temporary file, sync, rename, sync of the directory) at every opening.
  *
- *     quorate identity 1
+ *     quorate identity 2               (1 has no line `disk`)
  *     cluster 9372538179322589801      (`-` until the member has one)
  *     member 10501334649042878790
+ *     disk 4733189205728116352
  *     boot 3
  *     batches 812                      (of the log at that opening; they were durable, so they must be there at the next)
  *     crc32 1c291ca3                   (of all bytes before this line)
@@ -28,19 +29,30 @@ export interface IdentityFile {
 }
 
 export function formatIdentity({ identity, boot, batches }: IdentityFile): string {
-  const body = `quorate identity 1\ncluster ${identity?.clusterId ?? "-"}\nmember ${identity?.memberId ?? "-"}\nboot ${boot}\nbatches ${batches}\n`;
+  const { clusterId, memberId, diskId } = identity ?? { clusterId: "-", memberId: "-", diskId: "-" };
+  // A directory of the first version stays one, so that the release that made it can still open it.
+  const [version, disk] = diskId === "0" ? ["1", ""] : ["2", `disk ${diskId}\n`];
+  const body = `quorate identity ${version}\ncluster ${clusterId}\nmember ${memberId}\n${disk}boot ${boot}\nbatches ${batches}\n`;
   return `${body}crc32 ${crc32(body).toString(16).padStart(8, "0")}\n`;
 }
 
 /** @returns undefined when the text is not whole */
 export function parseIdentity(text: string): IdentityFile | undefined {
-  const match = /^quorate identity 1\ncluster (\d+|-)\nmember (\d+|-)\nboot (\d{1,15})\nbatches (\d{1,15})\ncrc32 [0-9a-f]{8}\n$/.exec(
-    text,
-  );
+  const match =
+    /^quorate identity [12]\ncluster (\d+|-)\nmember (\d+|-)\n(?:disk (\d+|-)\n)?boot (\d{1,15})\nbatches (\d{1,15})\ncrc32 [0-9a-f]{8}\n$/.exec(
+      text,
+    );
   if (!match) return undefined;
-  const [, clusterId, memberId, boot, batches] = match as unknown as [string, string, string, string, string];
+  const [, clusterId, memberId, diskId = "0", boot, batches] = match as unknown as [
+    string,
+    string,
+    string,
+    string | undefined,
+    string,
+    string,
+  ];
   const parsed: IdentityFile = {
-    identity: clusterId === "-" ? null : { clusterId, memberId },
+    identity: clusterId === "-" ? null : { clusterId, memberId, diskId },
     boot: Number(boot),
     batches: Number(batches),
   };

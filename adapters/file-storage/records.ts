@@ -3,7 +3,7 @@
  *
  * A run is what entries of one term have in common, written once; each of them adds four bytes. Layouts (little-endian):
  *
- *     hard   1 u8 | vote bytes u8, 255 for none | 0 u16 | term u64 | commit u64 | vote, ASCII
+ *     hard   1 u8 | vote bytes u8, 255 for none | flags u16 (1: amnesiac) | term u64 | commit u64 | vote, ASCII
  *     run    2 u8 | 0 u8 | 0 u16 | count u32 | term u64 | index of the first u64 | count × { kind << 30 | bytes u32, data }
  *     mark   3 u8 | flags u8 (1: the log before it is void) | 0 u16 | bytes u32 | snapshot meta, JSON in UTF-8
  */
@@ -16,6 +16,7 @@ const RUN = 2;
 const MARK = 3;
 const MARK_RESETS = 1;
 const NO_VOTE = 255;
+const HARD_AMNESIAC = 1;
 const FIXED_BYTES: Record<number, number> = { [HARD]: 20, [RUN]: 24, [MARK]: 8 };
 /** Numbers on the disk: never change one. */
 const KINDS = ["data", "noop", "config"] as const;
@@ -60,6 +61,7 @@ export class RecordWriter {
     this.#room(20 + vote.length);
     const buffer = this.#buffer;
     buffer.writeUInt32LE(HARD | ((hard.vote === null ? NO_VOTE : vote.length) << 8), this.#at);
+    buffer.writeUInt16LE(hard.amnesiac === true ? HARD_AMNESIAC : 0, this.#at + 2);
     writeU64(buffer, hard.term, this.#at + 4);
     writeU64(buffer, hard.commit, this.#at + 12);
     buffer.write(vote, this.#at + 20, "latin1");
@@ -154,7 +156,8 @@ export function readRecords(buffer: Buffer, start: number, end: number, visitor:
       const voteBytes = buffer[at + 1]! === NO_VOTE ? 0 : buffer[at + 1]!;
       need(20 + voteBytes);
       const vote = buffer[at + 1]! === NO_VOTE ? null : buffer.toString("latin1", at + 20, at + 20 + voteBytes);
-      visitor.hard({ term: readU64(buffer, at + 4), vote, commit: readU64(buffer, at + 12) });
+      const hard = { term: readU64(buffer, at + 4), vote, commit: readU64(buffer, at + 12) };
+      visitor.hard((buffer.readUInt16LE(at + 2) & HARD_AMNESIAC) === 0 ? hard : { ...hard, amnesiac: true });
       at += 20 + voteBytes;
     } else if (kind === MARK) {
       const bytes = buffer.readUInt32LE(at + 4);

@@ -18,7 +18,7 @@ function entry(index: number, bytes: number, fill: (n: number) => number = (n) =
 async function writeLog(disk: SimulatedDisk, batches: readonly (readonly Entry[])[]): Promise<number[]> {
   const storage = new FileLogStorage({ directory: "/data", segmentBytes: 64 << 10, fileSystem: disk });
   await storage.open();
-  await storage.initialise({ clusterId: "1", memberId: "2" });
+  await storage.initialise({ clusterId: "1", memberId: "2", diskId: "33" });
   for (const entries of batches) await storage.append({ entries }, true);
   await storage.close();
   const content = disk.content(SEGMENT);

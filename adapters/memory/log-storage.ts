@@ -82,7 +82,7 @@ export class MemoryLogStorage implements LogStorage {
   initialise(identity: Identity): Promise<void> {
     return this.#inOrder("identity", () => {
       assert(this.#disk.identity === null, () => "initialise: the storage has an identity already");
-      this.#disk.identity = { clusterId: identity.clusterId, memberId: identity.memberId };
+      this.#disk.identity = { ...identity };
     });
   }
 

@@ -86,6 +86,10 @@ export class MemoryTransport implements Transport {
     this.#network.attach(this.#id, this);
   }
 
+  listen(): Promise<void> {
+    return Promise.resolve(); // whoever is started can be reached
+  }
+
   setPeers(peers: readonly PeerAddress[]): void {
     this.#peers = peers;
   }

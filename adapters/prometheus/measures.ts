@@ -4,7 +4,9 @@
  */
 import type { FileSystem, OpenFile, OpenMode } from "../file-storage/file-system.ts";
 import type { Consensus, ConsensusHost, ConsensusMember, ConsensusStatus, Proposed } from "../../core/replica/consensus-port.ts";
-import type { Index, SnapshotMeta, Term } from "../../core/raft/types.ts";
+import type { ConfigChange } from "../../core/raft/config-change.ts";
+import type { Status } from "../../core/raft/status.ts";
+import type { Index, NodeId, SnapshotMeta, Term } from "../../core/raft/types.ts";
 import { Histogram, doubling } from "./histogram.ts";
 
 export class Measures {
@@ -108,6 +110,9 @@ export class MeasuredConsensus implements Consensus {
   get identity(): Consensus["identity"] {
     return this.#inner.identity;
   }
+  get boot(): number {
+    return this.#inner.boot;
+  }
   start(host: ConsensusHost): Promise<void> {
     const { apply, batchEntries } = this.#measures;
     return this.#inner.start({
@@ -121,6 +126,7 @@ export class MeasuredConsensus implements Consensus {
       officeChanged: (leading, term, leader) => host.officeChanged(leading, term, leader),
       answer: (from, request) => host.answer(from, request),
       failed: (error) => host.failed(error),
+      removed: () => host.removed(),
     });
   }
   propose(data: Uint8Array): Proposed {
@@ -140,6 +146,15 @@ export class MeasuredConsensus implements Consensus {
   }
   members(): readonly ConsensusMember[] {
     return this.#inner.members();
+  }
+  raftStatus(): Status | null {
+    return this.#inner.raftStatus();
+  }
+  changeMembership(change: ConfigChange): Promise<void> {
+    return this.#inner.changeMembership(change);
+  }
+  transferLeadership(to: NodeId): void {
+    this.#inner.transferLeadership(to);
   }
   async snapshot(
     meta: { readonly index: Index; readonly term: Term; readonly id: string },

@@ -37,7 +37,7 @@ test("the page has what is true of a member, read when it is asked for", async (
     consensus: new MeasuredConsensus(
       new Solo({
         storage: new MemoryLogStorage(),
-        newIdentity: () => ({ clusterId: "7", memberId: "255" }),
+        newIdentity: () => ({ clusterId: "7", memberId: "255", diskId: "5" }),
         meta: { name: "one", peerUrls: [], clientUrls: [] },
       }),
       measures,
@@ -49,6 +49,9 @@ test("the page has what is true of a member, read when it is asked for", async (
     snapshotEntries: 1_000,
     quotaBytes: 1_000_000,
     autoCompaction: { mode: "off" },
+    strictReconfigCheck: true,
+    attributes: () => null,
+    onRemoved: () => {},
     onFailed: () => {},
     onNotice: () => {},
     diskBytes: () => 4_096,
@@ -66,6 +69,9 @@ test("the page has what is true of a member, read when it is asked for", async (
     version: "9.9.9",
     etcdVersion: { server: "3.4.23", cluster: "3.4.0" },
     watchStreams: () => 5,
+    peers: () => [],
+    peersRefused: () => ({ "another cluster": 2 }),
+    raft: () => null,
     listeners: () => ({ connectionsDropped: 1, clientErrors: 2, openStreams: 3, connections: Promise.resolve(4) }),
   });
   const before = parse(await metrics.render());

@@ -8,7 +8,9 @@ import { Counter, Gauge, type Metric, Registry, collectDefaultMetrics } from "pr
 import type { HealthCounts } from "../../core/api/health.ts";
 import type { Metrics } from "../../core/api/metrics-port.ts";
 import type { RouteTable } from "../../core/api/route-table.ts";
+import type { Status } from "../../core/raft/status.ts";
 import type { Replica } from "../../core/replica/replica.ts";
+import type { TransportStats } from "../../core/replica/transport-port.ts";
 import type { Histogram } from "./histogram.ts";
 import type { Measures } from "./measures.ts";
 
@@ -21,6 +23,10 @@ export interface MetricsSources {
   /** Versions: of this program, and of etcd whose API it speaks. */
   readonly version: string;
   readonly etcdVersion: { readonly server: string; readonly cluster: string };
+  /** What the transport between members counts; empty where there is none. */
+  readonly peers: () => readonly TransportStats[];
+  readonly peersRefused: () => Readonly<Record<string, number>>;
+  readonly raft: () => Status | null;
   /** Open streams of v3 watches. */
   readonly watchStreams: () => number;
   /** Sums over the listeners. */
@@ -42,6 +48,7 @@ export function prometheusMetrics(sources: MetricsSources): Metrics {
   addServer(page, sources);
   addStore(page, sources);
   addDisk(page, sources.measures);
+  addPeers(page, sources);
   addHttp(page, sources);
   addEventLoop(page);
   return { contentType: registry.contentType, render: () => registry.metrics() };
@@ -155,7 +162,7 @@ function addServer(page: Page, { replica, health, quotaBytes, version, etcdVersi
   page.gauge("etcd_server_has_leader", "Whether a leader is known: 1, or 0.", () => (replica.status().leaderId === "0" ? 0 : 1));
   page.gauge("etcd_server_is_leader", "Whether this member leads: 1, or 0.", () => (leads() ? 1 : 0));
   page.gauge("etcd_server_is_learner", "Whether this member is a learner: 1, or 0.", () => (replica.status().learner ? 1 : 0));
-  page.counter("etcd_server_leader_changes_seen_total", "Changes of leader seen since the start.", () => (leads() ? 1 : 0));
+  page.counter("etcd_server_leader_changes_seen_total", "Changes of leader seen since the start.", () => replica.stats.leaderChanges);
   page.gauge("etcd_server_proposals_committed_total", "Index of the last entry agreed on.", () => replica.status().raftIndex);
   page.gauge("etcd_server_proposals_applied_total", "Index of the last entry applied.", () => replica.status().appliedIndex);
   page.gauge("etcd_server_proposals_pending", "Proposals that wait for their outcome.", () => replica.pendingProposals);
@@ -217,6 +224,57 @@ function addDisk(page: Page, measures: Measures): void {
     measures.snapshot,
   );
 }
+
+/** Peers by their id in hexadecimal, as etcd labels them. */
+function addPeers(page: Page, { peers, peersRefused, raft, replica }: MetricsSources): void {
+  const labelled = (read: (peer: TransportStats) => number | null) => () =>
+    peers().flatMap((peer) => {
+      const value = read(peer);
+      return value === null ? [] : [[{ To: hex(peer.peer) }, value] as const];
+    });
+  const each = (kind: "counter" | "gauge", name: string, help: string, read: (peer: TransportStats) => number | null) =>
+    page.labelled(kind, name, help, ["To"], labelled(read));
+  each("counter", "etcd_network_peer_sent_bytes_total", "Bytes sent to a peer.", (peer) => peer.sentBytes);
+  each(
+    "counter",
+    "etcd_network_peer_sent_failures_total",
+    "Messages dropped because a peer was not connected or its queue full.",
+    (peer) => peer.dropped,
+  );
+  each("counter", "quorate_peer_reconnects_total", "Times that the connection to a peer ended.", (peer) => peer.reconnects);
+  each("gauge", "quorate_peer_connected", "Whether there is a connection to a peer: 1, or 0.", (peer) => (peer.connected ? 1 : 0));
+  each("gauge", "quorate_peer_round_trip_seconds", "Of the last sign of life that a peer answered.", (peer) =>
+    peer.roundTripMs === null ? null : peer.roundTripMs / 1000,
+  );
+  page.labelled("counter", "quorate_peer_refused_total", "Connections and frames between members that were refused.", ["reason"], () =>
+    Object.entries(peersRefused()).map(([reason, count]) => [{ reason }, count] as const),
+  );
+  page.labelled("gauge", "quorate_peer_lag_entries", "Entries that a peer has yet to acknowledge; of the leader.", ["To"], () => {
+    const status = raft();
+    return Object.entries(status?.progress ?? {})
+      .filter(([id]) => id !== replica.memberId)
+      .map(([id, { match }]) => [{ To: hex(id) }, (status?.last ?? 0) - match] as const);
+  });
+  page.gauge("quorate_raft_log_bytes", "Bytes of the log kept in memory for peers that are behind.", () => raft()?.logBytes ?? 0);
+  page.gauge("quorate_raft_unpersisted_writes", "Writes of the log that are under way.", () => raft()?.unpersisted ?? 0);
+  page.counter(
+    "quorate_raft_amnesia_total",
+    "Times that a member was found to have lost what it had acknowledged.",
+    () => raft()?.amnesiaTotal ?? 0,
+  );
+  page.counter(
+    "quorate_raft_protocol_errors_total",
+    "Messages dropped because no correct peer sends them.",
+    () => raft()?.protocolErrors ?? 0,
+  );
+  page.labelled("gauge", "quorate_members", "Members in the configuration.", ["kind"], () => {
+    const members = replica.members();
+    const learners = members.filter(({ learner }) => learner).length;
+    return [[{ kind: "voter" }, members.length - learners] as const, [{ kind: "learner" }, learners] as const];
+  });
+}
+
+const hex = (id: string): string => BigInt(id).toString(16);
 
 function addHttp(page: Page, { table, listeners, replica }: MetricsSources): void {
   page.labelled("counter", "quorate_http_replies_total", "Replies by route and status.", ["route", "status"], function* () {

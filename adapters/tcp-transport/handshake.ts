@@ -16,6 +16,8 @@ export const Hello = z.object({
   to: decimal,
   /** Openings of the sender's storage: an older one than was seen is a copy of an old disk. */
   boot: z.int().check(z.nonnegative()),
+  /** Of the sender's storage: another one than the member had is a disk that forgot what it had acknowledged. */
+  diskId: z.optional(decimal),
   /** With `snapshot`: which one. */
   snapshot: z.optional(z.string().check(z.maxLength(256))),
 });
@@ -26,12 +28,17 @@ export const Welcome = z.object({
   clusterId: decimal,
   id: decimal,
   boot: z.int().check(z.nonnegative()),
+  diskId: z.optional(decimal),
   members: z.optional(z.array(z.unknown())),
+  configIndex: z.optional(z.int().check(z.nonnegative())),
 });
 export type Welcome = z.infer<typeof Welcome>;
 
 /** The other side closes after this. */
-export const Refusal = z.object({ refused: z.string().check(z.maxLength(1024)) });
+export const Refusal = z.object({
+  refused: z.string().check(z.maxLength(1024)),
+  kind: z.optional(z.enum(["removed", "replaced", "stale", "stranger"])),
+});
 
 /** A handshake that takes longer is given up, in milliseconds. */
 export const HANDSHAKE_MS_MAX = 5_000;

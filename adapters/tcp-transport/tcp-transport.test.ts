@@ -11,7 +11,8 @@ function make(id: string, more: Partial<TcpTransportOptions> = {}) {
     clusterId: () => "7",
     id: () => id,
     boot: () => 1,
-    listen: [{ host: "127.0.0.1", port: 0 }],
+    diskId: () => "9",
+    addresses: [{ host: "127.0.0.1", port: 0, secure: false }],
     snapshotBytesPerSecond: 1e9,
     ...more,
   });
@@ -31,6 +32,7 @@ describe("TcpTransport", () => {
     const made = make(id, { onRefused: (_remote, reason) => refused.push(reason), ...more });
     const host = new RecordingHost();
     await made.transport.start(host);
+    await made.transport.listen();
     running.push(made.transport);
     return { ...made, host, refused };
   }
@@ -72,14 +74,29 @@ describe("TcpTransport", () => {
     expect(one.refused).toEqual([reason]);
   });
 
-  test("refuses an older boot of a member that was seen before", async () => {
+  test("whom the host does not admit is told why, in both directions", async () => {
     const one = await start("1");
-    const socket = connect(one.transport.ports()[0]!, "127.0.0.1");
-    socket.write(encodeFrame({ ...hello, boot: 5 }));
-    await once(socket, "data");
-    await raw(one.transport.ports()[0]!, encodeFrame({ ...hello, boot: 4 }));
-    expect(one.refused[0]).toMatch(/older boot/);
-    socket.destroy();
+    const two = await start("2");
+    one.host.judge = (peer) => (peer.diskId === "9" ? { kind: "replaced", message: `disk ${peer.diskId} of ${peer.id}` } : null);
+    two.transport.setPeers([one.address()]);
+    await two.host.until(() => two.host.refusals.length > 0);
+    expect(two.host.refusals[0]).toEqual({ by: "1", kind: "replaced", message: "disk 9 of 2" });
+    expect(one.refused[0]).toBe("disk 9 of 2");
+    one.transport.setPeers([two.address()]);
+    await expect.poll(() => one.transport.stats()[0]?.problem).toMatch(/not talked to: disk 9 of 2/);
+    expect(one.transport.stats()[0]?.connected).toBe(false);
+  });
+
+  test("who is no peer any more is disconnected, and learns why when it comes back", async () => {
+    const one = await start("1");
+    const two = await start("2");
+    one.transport.setPeers([two.address()]);
+    two.transport.setPeers([one.address()]);
+    await expect.poll(() => two.transport.stats()[0]?.connected).toBe(true);
+    one.host.judge = () => ({ kind: "removed", message: "removed" });
+    one.transport.setPeers([]);
+    await two.host.until(() => two.host.refusals.length > 0);
+    expect(two.host.refusals[0]?.kind).toBe("removed");
   });
 
   test("greet() tells the members to somebody outside the cluster", async () => {
@@ -88,6 +105,7 @@ describe("TcpTransport", () => {
     expect(await stranger.transport.greet(`http://127.0.0.1:${one.transport.ports()[0]}`)).toEqual({
       clusterId: "7",
       members: [{ id: "1", name: "one" }],
+      configIndex: 4,
     });
   });
 

@@ -3,14 +3,22 @@
  *
  * Each member dials each other one and sends its messages and calls on the connection it dialled; answers to calls come back on the
  * same one. A snapshot has a connection of its own, so that it delays no heartbeat. Whoever talks nonsense, is of another cluster,
- * or shows an older boot number than was seen, is closed, counted by reason and named to `onRefused`.
+ * or is not admitted by the host (removed, another disk, an old copy of a disk) is closed, counted by reason and named to `onRefused`.
  */
 import { type Server, type Socket, connect, createServer } from "node:net";
 import { type SecureContextOptions, connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import { QuorateError, errMemberNotFound } from "../../core/errors.ts";
 import type { NodeId } from "../../core/raft/types.ts";
-import type { PeerAddress, Transport, TransportHost, TransportStats } from "../../core/replica/transport-port.ts";
+import type {
+  Greeting,
+  PeerAddress,
+  PeerClaim,
+  PeerRefusal,
+  Transport,
+  TransportHost,
+  TransportStats,
+} from "../../core/replica/transport-port.ts";
 import { type Answer, Calls, encodeError, errNotSent } from "./calls.ts";
 import { FrameError } from "./frame.ts";
 import { HANDSHAKE_MS_MAX, Hello, Refusal, Welcome } from "./handshake.ts";
@@ -31,8 +39,9 @@ export interface TcpTransportOptions {
   readonly clusterId: () => string;
   readonly id: () => NodeId;
   readonly boot: () => number;
-  /** Where to listen; port 0 takes a free one. */
-  readonly listen: readonly { readonly host: string; readonly port: number }[];
+  readonly diskId: () => string;
+  /** Where to listen once there is need to; port 0 takes a free one. */
+  readonly addresses: readonly { readonly host: string; readonly port: number; readonly secure: boolean }[];
   readonly tls?: PeerTls;
   /** Bytes a second that one snapshot stream may take of the network. */
   readonly snapshotBytesPerSecond: number;
@@ -53,16 +62,20 @@ interface Peer {
   roundTripMs: number | null;
 }
 
+/** Who asks before belonging to a cluster. */
+const NOBODY = { clusterId: "0", from: "0", boot: 0, diskId: "0" };
+
 type Incoming = { readonly m: unknown } | { readonly q: number; readonly call: unknown };
 
 export class TcpTransport implements Transport {
   readonly #options: TcpTransportOptions;
   readonly #peers = new Map<NodeId, Peer>();
-  readonly #boots = new Map<NodeId, number>();
   readonly #refused: Record<string, number> = {};
-  readonly #accepted = new Set<Socket>();
+  /** Who is connected to this member, and says to be whom: null before the handshake. */
+  readonly #accepted = new Map<Socket, PeerClaim | null>();
   readonly #stopping = new AbortController();
   #servers: Server[] = [];
+  #listening: Promise<void> | null = null;
   #host: TransportHost | null = null;
 
   constructor(options: TcpTransportOptions) {
@@ -71,8 +84,20 @@ export class TcpTransport implements Transport {
 
   async start(host: TransportHost): Promise<void> {
     this.#host = host;
-    for (const { host: address, port } of this.#options.listen) {
-      const server = this.#createServer();
+  }
+
+  listen(): Promise<void> {
+    this.#listening ??= this.#listen().catch((error: unknown) => {
+      this.#listening = null; // the address may become free
+      for (const server of this.#servers.splice(0)) server.close();
+      throw error;
+    });
+    return this.#listening;
+  }
+
+  async #listen(): Promise<void> {
+    for (const { host: address, port, secure } of this.#options.addresses) {
+      const server = this.#createServer(secure);
       server.maxConnections = CONNECTIONS_MAX;
       await new Promise<void>((resolve, reject) => {
         server.once("error", (cause) =>
@@ -93,16 +118,16 @@ export class TcpTransport implements Transport {
     }
   }
 
-  /** Ports that are listened on, in the order of `listen`. */
+  /** Ports that are listened on, in the order of `addresses`. */
   ports(): number[] {
     return this.#servers.map((server) => (server.address() as { port: number }).port);
   }
 
-  #createServer(): Server {
-    const { tls } = this.#options;
-    if (tls === undefined) return createServer({ pauseOnConnect: false }, (socket) => this.#accept(socket));
+  #createServer(secure: boolean): Server {
+    if (!secure) return createServer({ pauseOnConnect: false }, (socket) => this.#accept(socket));
+    const { requireClientCert, ...tls } = this.#options.tls ?? { requireClientCert: false };
     const server = createTlsServer(
-      { ...tls, requestCert: tls.requireClientCert, rejectUnauthorized: tls.requireClientCert, minVersion: "TLSv1.2" },
+      { ...tls, requestCert: requireClientCert, rejectUnauthorized: requireClientCert, minVersion: "TLSv1.2" },
       (socket) => this.#accept(socket),
     );
     server.on("tlsClientError", (error, socket) => this.#turnAway(socket.remoteAddress ?? "?", `TLS: ${error.message}`));
@@ -120,6 +145,10 @@ export class TcpTransport implements Transport {
       peer.stopped = true;
       peer.link?.close(undefined);
       this.#peers.delete(id);
+    }
+    // Who is not to be talked to any more learns why when it connects again.
+    for (const [socket, claim] of this.#accepted) {
+      if (claim !== null && !wanted.has(claim.id) && this.#admit(claim) !== null) socket.destroy();
     }
     for (const [id, address] of wanted) {
       if (this.#peers.has(id) || id === this.#options.id()) continue;
@@ -195,7 +224,7 @@ export class TcpTransport implements Transport {
   }
 
   /** Asks an address who the members are, before belonging to the cluster. @throws QuorateError when nobody answers there */
-  async greet(url: string): Promise<{ clusterId: string; members: readonly unknown[] }> {
+  async greet(url: string): Promise<Greeting> {
     let welcome: Welcome | undefined;
     const link = await this.#dial(
       { id: "0", urls: [url] },
@@ -204,7 +233,7 @@ export class TcpTransport implements Transport {
       (answer) => (welcome = answer),
     );
     link.close(undefined);
-    return { clusterId: welcome!.clusterId, members: welcome!.members ?? [] };
+    return { clusterId: welcome!.clusterId, members: welcome!.members ?? [], configIndex: welcome!.configIndex ?? 0 };
   }
 
   stats(): readonly TransportStats[] {
@@ -228,7 +257,7 @@ export class TcpTransport implements Transport {
     this.#stopping.abort();
     this.setPeers([]);
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-    for (const socket of this.#accepted) socket.destroy();
+    for (const socket of this.#accepted.keys()) socket.destroy();
     await Promise.all(closed);
     this.#servers = [];
   }
@@ -322,14 +351,19 @@ export class TcpTransport implements Transport {
     eventsOf: (link: Link) => LinkEvents,
     onWelcome?: (welcome: Welcome) => void,
   ): Promise<Link> {
-    const { clusterId, id, boot } = this.#options;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => link.close(new Error(`no handshake within ${HANDSHAKE_MS_MAX} ms`)), HANDSHAKE_MS_MAX);
       const link = new Link(socket, {
         value: (value) => {
           clearTimeout(timer);
           const welcome = Welcome.safeParse(value);
-          if (welcome.success && (to === "0" || (welcome.data.id === to && welcome.data.clusterId === clusterId()))) {
+          if (welcome.success && (to === "0" || (welcome.data.id === to && welcome.data.clusterId === this.#options.clusterId()))) {
+            const refusal = to === "0" ? null : this.#admit(welcome.data);
+            if (refusal !== null) {
+              this.#turnAway(`${socket.remoteAddress ?? "?"} (member ${to})`, refusal.message);
+              link.close(new Error(`not talked to: ${refusal.message}`));
+              return;
+            }
             onWelcome?.(welcome.data);
             link.become(eventsOf(link));
             resolve(link);
@@ -337,20 +371,23 @@ export class TcpTransport implements Transport {
           }
           const refusal = Refusal.safeParse(value);
           link.close(new Error(refusal.success ? `refused: ${refusal.data.refused}` : "an answer from somebody else"));
+          if (refusal.success && refusal.data.kind !== undefined) {
+            this.#host?.turnedAway(to, { kind: refusal.data.kind, message: refusal.data.refused });
+          }
         },
         closed: (error) => {
           clearTimeout(timer);
           reject(error ?? new Error("closed during the handshake"));
         },
       });
-      link.send({ hello: 1, clusterId: clusterId(), from: id(), to, boot: boot(), ...what } satisfies Hello);
+      link.send({ hello: 1, ...(to === "0" ? NOBODY : this.#self()), to, ...what } satisfies Hello);
     });
   }
 
   // ---- answering
 
   #accept(socket: Socket): void {
-    this.#accepted.add(socket);
+    this.#accepted.set(socket, null);
     socket.on("close", () => this.#accepted.delete(socket));
     const remote = socket.remoteAddress ?? "?";
     let from: NodeId | null = null;
@@ -366,12 +403,13 @@ export class TcpTransport implements Transport {
         if (!hello.success) throw new FrameError("no hello");
         const refusal = this.#judge(hello.data);
         if (refusal !== null) {
-          this.#turnAway(`${remote} (member ${hello.data.from})`, refusal);
-          link.send({ refused: refusal });
+          this.#turnAway(`${remote} (member ${hello.data.from})`, refusal.message);
+          link.send({ refused: refusal.message, kind: refusal.kind });
           link.close(undefined);
           return;
         }
         from = hello.data.from;
+        this.#accepted.set(socket, { id: from, boot: hello.data.boot, diskId: hello.data.diskId ?? "0" });
         this.#welcome(link, hello.data);
       },
       closed: (error) => {
@@ -382,19 +420,25 @@ export class TcpTransport implements Transport {
   }
 
   /** @returns why a caller is not let in, or null */
-  #judge(hello: Hello): string | null {
+  #judge(hello: Hello): PeerRefusal | null {
     if (hello.purpose === "greeting") return null;
-    if (hello.clusterId !== this.#options.clusterId()) return "another cluster";
-    if (hello.to !== this.#options.id()) return "another member was meant";
-    const seen = this.#boots.get(hello.from) ?? 0;
-    if (hello.boot < seen) return "an older boot of this member: a copy of an old disk";
-    this.#boots.set(hello.from, hello.boot);
-    return null;
+    if (hello.clusterId !== this.#options.clusterId()) return { kind: "stranger", message: "another cluster" };
+    if (hello.to !== this.#options.id()) return { kind: "stranger", message: "another member was meant" };
+    return this.#admit({ id: hello.from, boot: hello.boot, diskId: hello.diskId });
+  }
+
+  #admit({ id, boot, diskId }: { readonly id: NodeId; readonly boot: number; readonly diskId?: string | undefined }): PeerRefusal | null {
+    return this.#host?.admit({ id, boot, diskId: diskId ?? "0" }) ?? null;
+  }
+
+  #self(): { clusterId: string; from: NodeId; boot: number; diskId: string } {
+    const { clusterId, id, boot, diskId } = this.#options;
+    return { clusterId: clusterId(), from: id(), boot: boot(), diskId: diskId() };
   }
 
   #welcome(link: Link, hello: Hello): void {
-    const { clusterId, id, boot } = this.#options;
-    const welcome: Welcome = { welcome: 1, clusterId: clusterId(), id: id(), boot: boot() };
+    const { from: id, ...self } = this.#self();
+    const welcome: Welcome = { welcome: 1, id, ...self };
     if (hello.purpose === "greeting") link.send({ ...welcome, ...this.#host!.greet() });
     else link.send(welcome);
     if (hello.purpose === "snapshot") void this.#sendSnapshot(link, hello.snapshot ?? "");

@@ -20,7 +20,7 @@ async function startMember(quotaBytes = 1_000_000): Promise<Replica> {
   const member = new Replica({
     consensus: new Solo({
       storage: new MemoryLogStorage(),
-      newIdentity: () => ({ clusterId: "7", memberId: "1" }),
+      newIdentity: () => ({ clusterId: "7", memberId: "1", diskId: "5" }),
       meta: { name: "one", peerUrls: ["http://localhost:2380"], clientUrls: ["http://localhost:2379"] },
     }),
     clock: { wallMs: () => 1_000, monotonicMs: () => 1_000 },
@@ -30,6 +30,9 @@ async function startMember(quotaBytes = 1_000_000): Promise<Replica> {
     snapshotEntries: 1_000,
     quotaBytes,
     autoCompaction: { mode: "off" },
+    strictReconfigCheck: true,
+    attributes: () => null,
+    onRemoved: () => {},
     onFailed: (error) => {
       throw error;
     },

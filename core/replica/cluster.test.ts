@@ -31,10 +31,12 @@ class Cluster {
     const consensus = new RaftConsensus({
       storage: new MemoryLogStorage(disk),
       transport,
-      newIdentity: () => ({ clusterId: "77", memberId: id }),
-      founding: founding.map((one) => ({ id: one, meta: meta(one) })),
-      joinIndex: 0,
-      bootstrapPeers: [],
+      begin: async () => ({
+        identity: { clusterId: "77", memberId: id, diskId: `9${id}` },
+        founding: founding.map((one) => ({ id: one, meta: meta(one) })),
+        joinIndex: 0,
+        bootstrapPeers: [],
+      }),
       seed: Number(id),
       onNotice: () => {},
     });
@@ -47,6 +49,9 @@ class Cluster {
       snapshotEntries: this.snapshotEntries,
       quotaBytes: 1e9,
       autoCompaction: { mode: "off" },
+      strictReconfigCheck: true,
+      attributes: () => null,
+      onRemoved: () => {},
       onFailed: (error) => this.failures.push(`${id}: ${error.message}`),
       onNotice: () => {},
       diskBytes: () => 0,

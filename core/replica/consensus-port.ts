@@ -2,7 +2,10 @@
  * Port: agreement on the order of commands. `Raft` implements it where there are peers, `Solo` where the platform already replicates
  * storage or there is one process. Everything above cannot tell the two apart (architecture decision 1).
  */
+import type { ConfigChange } from "../raft/config-change.ts";
+import type { Status } from "../raft/status.ts";
 import type { Entry, Index, NodeId, SnapshotMeta, Term } from "../raft/types.ts";
+import type { Identity } from "./log-storage-port.ts";
 
 /** Who the consensus works for: the replica. Calls are synchronous and in log order. */
 export interface ConsensusHost {
@@ -20,6 +23,8 @@ export interface ConsensusHost {
   answer(from: NodeId, request: unknown): Promise<unknown>;
   /** The member cannot go on: a device failed or an invariant broke. Called once. */
   failed(error: Error): void;
+  /** The others have removed this member from the cluster for good. Called once. */
+  removed(): void;
 }
 
 export type Proposed =
@@ -41,16 +46,32 @@ export interface ConsensusMember {
   readonly meta: MemberMeta;
 }
 
-/** What a configuration keeps of each member. */
+/** What a configuration keeps of each member. All but the peer URLs is told by the member itself, at each of its starts. */
 export interface MemberMeta {
   readonly name: string;
   readonly peerUrls: readonly string[];
   readonly clientUrls: readonly string[];
+  /** Openings of its storage; undefined before it has started once. Who comes with a lower one is a copy of an old disk. */
+  readonly boot?: number;
+  /** See `Identity.diskId`. Who comes with another one has lost what it had acknowledged. */
+  readonly diskId?: string;
+}
+
+export function parseMemberMeta(text: string | undefined): MemberMeta {
+  if (text === undefined || text === "") return { name: "", peerUrls: [], clientUrls: [] };
+  return JSON.parse(text) as MemberMeta;
+}
+
+export function formatMemberMeta({ name, peerUrls, clientUrls, boot, diskId }: MemberMeta): string {
+  const started = boot === undefined ? {} : { boot, diskId: diskId ?? "0" };
+  return JSON.stringify({ name, peerUrls, clientUrls, ...started });
 }
 
 export interface Consensus {
   /** Known once `start` has opened the storage. Decimal uint64. */
-  readonly identity: { readonly clusterId: string; readonly memberId: NodeId };
+  readonly identity: Identity;
+  /** Openings of the storage, this one included. */
+  readonly boot: number;
   /** Recovers: restores the newest snapshot and applies what is known to be committed. Resolves when the member can serve. */
   start(host: ConsensusHost): Promise<void>;
   /** Answers at once; the entry is applied later, or never when office is lost. */
@@ -67,6 +88,16 @@ export interface Consensus {
   askLeader(request: unknown, timeoutMs: number): Promise<unknown>;
   /** Everybody in the present configuration. */
   members(): readonly ConsensusMember[];
+  /** What the core knows, for membership changes, metrics and operators; null where there is no Raft. */
+  raftStatus(): Status | null;
+  /**
+   * Resolves when the change is committed, and no longer joint.
+   * @throws QuorateError `changeRefused` with `details.why` (nothing was done: "not-leader", "config-pending", "config-invalid" …),
+   *   `leaderChanged` (unknown), `unsupported` where there are no peers
+   */
+  changeMembership(change: ConfigChange): Promise<void>;
+  /** Begins to hand over to another voter; `officeChanged` tells the end. @throws QuorateError `changeRefused`, `unsupported` */
+  transferLeadership(to: NodeId): void;
   /**
    * Takes a snapshot of the state as of the last applied entry and then drops the log before it.
    * @param chunks made by the host from a frozen view

@@ -11,6 +11,11 @@ import type { Entry, HardState, Index, SnapshotMeta } from "../raft/types.ts";
 export interface Identity {
   readonly clusterId: string;
   readonly memberId: string;
+  /**
+   * Drawn at random when the storage was made: an empty disk under an old member id is recognised by it, and refused by the others,
+   * because it has forgotten what it acknowledged. "0": made before there were such numbers.
+   */
+  readonly diskId: string;
 }
 
 /** What a restart finds. */

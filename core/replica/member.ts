@@ -47,6 +47,19 @@ export interface Member {
   leaseRemainingSeconds(id: LeaseId): Promise<number>;
   /** A fresh random positive int64, decimal, that no lease has. */
   newLeaseId(): LeaseId;
+  /**
+   * Adds a member that is yet to be started: as a learner, and unless `learner` is asked for it becomes a voter by itself once it has
+   * caught up. @throws QuorateError peerUrlExists, notEnoughStarted, unhealthy, unsupported; noLeader, timeout
+   */
+  addMember(peerUrls: readonly string[], learner: boolean): Promise<PeerInfo>;
+  /** For good: its id never returns. @throws QuorateError memberNotFound, memberRemoved, notEnoughStarted, unhealthy */
+  removeMember(id: string): Promise<void>;
+  /** @throws QuorateError memberNotFound, memberRemoved, peerUrlExists */
+  updateMember(id: string, peerUrls: readonly string[]): Promise<void>;
+  /** Makes a learner a voter. @throws QuorateError memberNotFound, memberRemoved, memberNotLearner, learnerNotReady */
+  promoteMember(id: string): Promise<void>;
+  /** Asked of the leader; resolves when the other one leads. @throws QuorateError badLeaderTransferee, notLeader, leaderTransferTimeout */
+  moveLeader(to: string): Promise<void>;
   /** A checked snapshot of the present state, in the format of docs/formats/snapshot.md. */
   snapshot(): AsyncIterable<Uint8Array>;
   /** Frees what compaction left behind. */

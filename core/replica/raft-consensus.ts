@@ -7,31 +7,50 @@
  * the log keeps their order. Applying is synchronous, in order, each entry once a run.
  */
 import { QuorateError, errLeaderChanged, errNoLeader, errStopped, errTimeout } from "../errors.ts";
-import { assert, must } from "../invariant.ts";
-import { type ConfigChange, foundingLog, membersOf } from "../raft/config-change.ts";
+import { must } from "../invariant.ts";
+import { type ConfigChange, foundingLog, isGone, membersOf } from "../raft/config-change.ts";
 import { DEFAULT_LIMITS, type Limits } from "../raft/limits.ts";
 import { type Message, isMessage } from "../raft/messages.ts";
 import { RaftNode } from "../raft/node.ts";
 import { Xoshiro128 } from "../raft/prng.ts";
 import type { Ready } from "../raft/ready.ts";
 import type { Status } from "../raft/status.ts";
-import type { Config, Index, NodeId, SnapshotMeta, Term } from "../raft/types.ts";
-import type { Consensus, ConsensusHost, ConsensusMember, ConsensusStatus, MemberMeta, Proposed } from "./consensus-port.ts";
-import type { Identity, LogStorage } from "./log-storage-port.ts";
-import type { PeerAddress, Transport } from "./transport-port.ts";
+import type { Config, Entry, Index, NodeId, SnapshotMeta, Term } from "../raft/types.ts";
+import {
+  type Consensus,
+  type ConsensusHost,
+  type ConsensusMember,
+  type ConsensusStatus,
+  type MemberMeta,
+  type Proposed,
+  formatMemberMeta,
+  parseMemberMeta,
+} from "./consensus-port.ts";
+import type { Identity, LogStorage, Recovered } from "./log-storage-port.ts";
+import type { PeerAddress, PeerClaim, PeerRefusal, Transport } from "./transport-port.ts";
+
+/** How a member begins that has no log yet. */
+export interface Beginning {
+  readonly identity: Identity;
+  /** The founding members, when this cluster is new; empty for a member that joins one. */
+  readonly founding: readonly { readonly id: NodeId; readonly meta: MemberMeta }[];
+  /** Index of the entry that added this member, or a later one; 0 for a founding member. */
+  readonly joinIndex: Index;
+  /** Where to reach the members before the log has told: for a member that joins. */
+  readonly bootstrapPeers: readonly PeerAddress[];
+}
 
 export interface RaftConsensusOptions {
   readonly storage: LogStorage;
   readonly transport: Transport;
-  /** Used when the storage is new. */
-  readonly newIdentity: () => Identity;
-  /** The founding members, when this cluster is new; empty for a member that joins one. */
-  readonly founding: readonly { readonly id: NodeId; readonly meta: MemberMeta }[];
-  /** Index of the entry that added this member; 0 for a founding member. */
-  readonly joinIndex: Index;
-  /** Where to reach the members before the log has told: for a member that joins. */
-  readonly bootstrapPeers: readonly PeerAddress[];
+  /**
+   * Asked when the log is empty.
+   * @param known who the storage belongs to, when an earlier start got that far: the answer has to have the same identity
+   */
+  readonly begin: (known: Identity | null) => Promise<Beginning>;
   readonly limits?: Partial<Limits>;
+  /** See `SoloOptions.defer`. */
+  readonly defer?: (task: () => void) => void;
   /** Chance for election timeouts: a random whole number below 2^53. */
   readonly seed: number;
   /** Told what recovery had to repair, one sentence each. */
@@ -56,13 +75,8 @@ interface PendingChange {
 /** A read that no leader confirms fails after so many election timeouts. */
 const READ_ELECTIONS_MAX = 5;
 
-/** Writes under way at most; more proposals gather meanwhile and go together. */
-const WRITES_MAX = 2;
-
-export function parseMemberMeta(text: string | undefined): MemberMeta {
-  if (text === undefined || text === "") return { name: "", peerUrls: [], clientUrls: [] };
-  return JSON.parse(text) as MemberMeta;
-}
+/** Writes of entries under way at most: what comes meanwhile gathers and shares the next one. */
+const WRITES_MAX = 1;
 
 export class RaftConsensus implements Consensus {
   readonly #options: RaftConsensusOptions;
@@ -78,28 +92,44 @@ export class RaftConsensus implements Consensus {
   #pumpPlanned = false;
   #ticks = 0;
   #leading = false;
+  /**
+   * This member leads and is the only voter: nobody else can take office or commit, so that what is applied here is the newest, once
+   * all that earlier terms committed is applied.
+   */
+  #alone = false;
+  #members: readonly ConsensusMember[] = [];
+  /** The log's end when this member took office. */
+  #servesFrom: Index = 0;
   #term: Term = 0;
   #leader: NodeId | null = null;
   #applied: Index = 0;
   /** Readys whose write is under way, oldest first. */
   #writes: { readonly seq: number; durable: boolean; readonly after: readonly Message[] }[] = [];
   #config: { current: Config; index: Index; committed: boolean };
-  /** Configurations by the index that set them, oldest first: a snapshot needs the one as of its place. */
-  #configs: { readonly index: Index; readonly config: Config }[] = [];
+  /** Newest opening of each peer's storage that was seen. */
+  readonly #boots = new Map<NodeId, number>();
+  /** Peers whose connection broke, and of whom nothing came since: sooner known than by the core's clock. */
+  readonly #lost = new Set<NodeId>();
+  #removed = false;
   #readCount = 0;
   #round: ReadRound | null = null;
   /** When the question of the round is asked anew, in ticks. */
   #retryAt = 0;
   #nextRound: ReadRound | null = null;
   #changes: PendingChange[] = [];
+  /** The snapshot that is wanted from a peer. */
   #installing: string | null = null;
+  /** A fetched snapshot is on the disk and not yet the state: what is applied meanwhile is in it. */
+  #restoring = false;
+  /** Snapshots are written one at a time, fetched ones and own ones alike. */
+  #snapshotWork: Promise<unknown> = Promise.resolve();
   #idle: (() => void)[] = [];
 
   constructor(options: RaftConsensusOptions) {
     this.#options = options;
     this.#storage = options.storage;
     this.#transport = options.transport;
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#limits = { ...DEFAULT_LIMITS, maxUnpersistedReadys: WRITES_MAX, ...options.limits };
     const empty: Config = { voters: [], outgoing: [], learners: [], learnersNext: [], removed: [], meta: {} };
     this.#config = { current: empty, index: 0, committed: true };
   }
@@ -122,27 +152,15 @@ export class RaftConsensus implements Consensus {
   async start(host: ConsensusHost): Promise<void> {
     this.#host = host;
     const recovered = await this.#storage.open();
-    let { hard, entries } = recovered;
     this.#boot = recovered.boot;
-    this.#identity = recovered.identity;
-    if (this.#identity === null) {
-      this.#identity = this.#options.newIdentity();
-      await this.#storage.initialise(this.#identity);
-    }
-    const { founding } = this.#options;
-    if (hard.term === 0 && entries.length === 0 && recovered.snapshot === null && founding.length > 0) {
-      const first = foundingLog(founding.map(({ id, meta }) => ({ id, meta: JSON.stringify(meta) })));
-      await this.#storage.append(first, true);
-      ({ hard, entries } = first);
-    }
     if (recovered.repairs.length > 0) this.#options.onRepairs?.(recovered.repairs);
+    const { hard, entries, beginning } = await this.#begin(recovered);
     if (recovered.snapshot) {
       await host.restore(recovered.snapshot, this.#storage.readSnapshot(recovered.snapshot.id));
-      this.#configs.push({ index: recovered.snapshot.configIndex, config: recovered.snapshot.config });
       this.#applied = recovered.snapshot.index;
     }
     this.#node = new RaftNode({
-      id: this.#identity.memberId,
+      id: this.identity.memberId,
       limits: this.#limits,
       prng: new Xoshiro128(this.#options.seed),
       preVote: true,
@@ -156,44 +174,88 @@ export class RaftConsensus implements Consensus {
         entries: [...entries],
         applied: recovered.snapshot?.index ?? 0,
         boot: recovered.boot,
-        joinIndex: this.#options.joinIndex,
+        joinIndex: beginning?.joinIndex ?? 0,
       },
     });
     const status = this.#node.status();
-    this.#setConfig({ current: status.config, index: 0, committed: true });
+    this.#setConfig({ current: status.config, index: status.configIndex, committed: status.configIndex <= status.commit });
     await this.#transport.start({
       message: (from, message) => this.#message(from, message),
       call: (from, request) => must(this.#host, () => "a call before start").answer(from, request),
-      greet: () => ({ clusterId: this.identity.clusterId, members: this.members() }),
+      greet: () => ({ clusterId: this.identity.clusterId, members: this.members(), configIndex: this.#config.index }),
+      admit: (peer) => this.#admit(peer),
+      turnedAway: (by, refusal) => this.#turnedAway(by, refusal),
       readSnapshot: (id) => this.#storage.readSnapshot(id),
       unreachable: (peer) => {
         if (this.#node === null || this.#stopped) return;
+        this.#lost.add(peer);
         this.#node.unreachable(peer);
         this.#planPump();
       },
     });
-    if (status.config.voters.length === 0) this.#transport.setPeers(this.#options.bootstrapPeers);
+    if (membersOf(status.config).length !== 1) await this.#transport.listen();
+    if (status.config.voters.length === 0) this.#transport.setPeers(beginning?.bootstrapPeers ?? []);
     this.#pump();
     // A voter alone has nobody to wait for.
-    if (status.config.voters.length === 1 && status.config.voters[0] === this.#identity.memberId) {
+    if (status.config.voters.length === 1 && status.config.voters[0] === this.identity.memberId) {
       this.#node.campaign();
       this.#pump();
     }
   }
 
+  /** What the log begins with: what was recovered, or for a new member what the founders agreed on. */
+  async #begin(recovered: Recovered): Promise<{ hard: Recovered["hard"]; entries: readonly Entry[]; beginning?: Beginning }> {
+    const { hard, entries, snapshot, identity } = recovered;
+    this.#identity = identity;
+    if (entries.length > 0 || snapshot !== null) {
+      const adopted = this.#adopted(recovered);
+      if (adopted === null) return { hard, entries };
+      await this.#storage.append(adopted, true);
+      return { hard: adopted.hard, entries: [...entries, ...adopted.entries] };
+    }
+    const beginning = await this.#options.begin(identity);
+    if (identity === null) {
+      this.#identity = beginning.identity;
+      await this.#storage.initialise(beginning.identity);
+    }
+    const { founding } = beginning;
+    if (founding.length === 0) return { hard, entries, beginning };
+    const first = foundingLog(founding.map(({ id, meta }) => ({ id, meta: formatMemberMeta(meta) })));
+    // A term that was voted in already must not be forgotten.
+    if (hard.term > first.hard.term) first.hard = { ...hard, commit: first.hard.commit };
+    await this.#storage.append(first, true);
+    return { ...first, beginning };
+  }
+
+  /**
+   * A log that a member alone wrote without Raft (`Solo`, or a release before clusters) names no configuration. All of it is committed;
+   * it goes on as that of a cluster of this one member.
+   */
+  #adopted({ hard, entries, snapshot }: Recovered): { hard: Recovered["hard"]; entries: Entry[] } | null {
+    const { memberId } = this.identity;
+    const named = snapshot !== null && (snapshot.config.voters.length === 0 || snapshot.config.meta[memberId] !== undefined);
+    if (named || entries.some((entry) => entry.kind === "config")) return null;
+    const last = entries.at(-1)?.index ?? snapshot?.index ?? 0;
+    const alone = foundingLog([{ id: memberId, meta: formatMemberMeta({ name: "", peerUrls: [], clientUrls: [] }) }]);
+    const entry: Entry = { ...alone.entries[0]!, index: last + 1, term: hard.term };
+    this.#options.onNotice("info", "the log of a member alone goes on as that of a cluster of one", { index: entry.index });
+    return { hard: { ...hard, commit: entry.index }, entries: [entry] };
+  }
+
   members(): readonly ConsensusMember[] {
-    const { voters, learners, meta } = this.#config.current;
-    return [...voters, ...learners].map((id) => ({ id, learner: learners.includes(id), meta: parseMemberMeta(meta[id]) }));
+    return this.#members;
   }
 
   async stop(): Promise<void> {
     if (this.#leading) this.#handOver();
     this.#stopped = true;
+    this.#installing = null;
     if (this.#writes.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
     this.#failReads(errStopped());
     this.#failChanges(errStopped());
     this.#host = null;
     await this.#transport.stop();
+    await this.#snapshotWork;
     await this.#storage.close();
   }
 
@@ -236,6 +298,7 @@ export class RaftConsensus implements Consensus {
       this.#options.onNotice("warn", "a peer sent what is no message; it was dropped", { from });
       return;
     }
+    this.#lost.delete(from);
     this.#node.step(message);
     this.#planPump();
   }
@@ -244,7 +307,7 @@ export class RaftConsensus implements Consensus {
     if (this.#node === null || this.#stopped) return { ok: false, why: "stopped", leader: null };
     const proposed = this.#node.propose([data]);
     if (proposed.ok) {
-      this.#planPump();
+      this.#planPump(this.#options.defer);
       return { ok: true, term: proposed.term, index: proposed.first };
     }
     switch (proposed.why) {
@@ -265,6 +328,7 @@ export class RaftConsensus implements Consensus {
 
   readBarrier(): Promise<void> | undefined {
     if (this.#node === null || this.#stopped) throw errStopped();
+    if (this.#alone && this.#applied >= this.#servesFrom) return undefined;
     if (this.#round !== null) {
       // What is on its way was asked before this read began: it could be too old. The next one serves all that come meanwhile.
       this.#nextRound ??= { ctx: "", since: this.#ticks, index: null, waiting: [] };
@@ -331,10 +395,11 @@ export class RaftConsensus implements Consensus {
 
   // ---- the loop
 
-  #planPump(): void {
+  /** @param defer what is handed over until it runs shares one write and one message */
+  #planPump(defer: (task: () => void) => void = queueMicrotask): void {
     if (this.#pumpPlanned) return;
     this.#pumpPlanned = true;
-    queueMicrotask(() => {
+    defer(() => {
       this.#pumpPlanned = false;
       this.#pump();
     });
@@ -344,7 +409,7 @@ export class RaftConsensus implements Consensus {
     if (this.#pumping || this.#host === null || this.#node === null) return;
     this.#pumping = true;
     try {
-      while (this.#writes.length < WRITES_MAX && this.#node.hasReady()) this.#handle(this.#node.ready());
+      while (this.#node.hasReady()) this.#handle(this.#node.ready());
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -353,26 +418,9 @@ export class RaftConsensus implements Consensus {
   }
 
   #handle(ready: Ready): void {
-    const node = this.#node!;
     if (ready.config) this.#setConfig(ready.config);
     for (const message of ready.send) this.#transport.send(message.to, message);
-    if (ready.hard !== undefined || ready.entries.length > 0) {
-      const write = { seq: ready.seq, durable: false, after: ready.sendAfterPersist };
-      this.#writes.push(write);
-      const batch = ready.hard === undefined ? { entries: ready.entries } : { hard: ready.hard, entries: ready.entries };
-      this.#storage.append(batch, ready.mustSync).then(
-        () => {
-          write.durable = true;
-          this.#written();
-        },
-        (error: unknown) => this.#fail(error),
-      );
-    } else if (this.#writes.length > 0) {
-      this.#writes.push({ seq: ready.seq, durable: true, after: ready.sendAfterPersist });
-    } else {
-      node.persisted(ready.seq);
-      for (const message of ready.sendAfterPersist) this.#transport.send(message.to, message);
-    }
+    this.#persist(ready);
     if (ready.apply.length > 0) this.#apply(ready.apply);
     if (ready.soft) this.#office(ready.soft);
     for (const { ctx, index } of ready.reads) this.#confirmed(ctx, index);
@@ -380,6 +428,31 @@ export class RaftConsensus implements Consensus {
       if (this.#round?.ctx === ctx) this.#retryAt = this.#ticks + 1; // a new question, to whoever leads by then
     }
     if (ready.install) this.#install(ready.install);
+  }
+
+  #persist({ seq, hard, entries, mustSync, sendAfterPersist: after }: Ready): void {
+    const batch = hard === undefined ? { entries } : { hard, entries };
+    if (mustSync) {
+      const write = { seq, durable: false, after };
+      this.#writes.push(write);
+      this.#storage.append(batch, true).then(
+        () => {
+          write.durable = true;
+          this.#written();
+        },
+        (error: unknown) => this.#fail(error),
+      );
+      return;
+    }
+    // The commit index is a hint: nobody waits for it.
+    if (hard !== undefined) this.#storage.append(batch, false).catch((error: unknown) => this.#fail(error));
+    if (after.length === 0) return;
+    if (this.#writes.length > 0) {
+      this.#writes.push({ seq, durable: true, after });
+      return;
+    }
+    this.#node!.persisted(seq);
+    for (const message of after) this.#transport.send(message.to, message);
   }
 
   /** Readys count as persisted in their order, so that nothing leaves before what it stands on. */
@@ -399,6 +472,7 @@ export class RaftConsensus implements Consensus {
   }
 
   #apply(entries: Ready["apply"]): void {
+    if (this.#restoring) return; // no further than the snapshot, which is about to be the state
     this.#host!.apply(entries);
     this.#applied = entries.at(-1)!.index;
     this.#node!.applied(this.#applied);
@@ -412,9 +486,19 @@ export class RaftConsensus implements Consensus {
     this.#term = soft.term;
     this.#leader = soft.leader;
     this.#leading = leading;
+    if (changed) this.#servesFrom = this.#node!.status().last;
+    this.#lookAround();
     if (!changed && !known) return;
     if (!leading) this.#failChanges(errLeaderChanged());
     this.#host!.officeChanged(leading, soft.term, soft.leader);
+  }
+
+  /** What follows from configuration and office, kept because it is asked for with every request. */
+  #lookAround(): void {
+    const { voters, outgoing, learners, learnersNext, meta } = this.#config.current;
+    const nonVoters = [...learners, ...learnersNext];
+    this.#members = [...voters, ...nonVoters].map((id) => ({ id, learner: nonVoters.includes(id), meta: parseMemberMeta(meta[id]) }));
+    this.#alone = this.#leading && outgoing.length === 0 && voters.length === 1 && voters[0] === this.identity.memberId;
   }
 
   #fail(error: unknown): void {
@@ -431,23 +515,52 @@ export class RaftConsensus implements Consensus {
 
   #setConfig(config: { current: Config; index: Index; committed: boolean }): void {
     this.#config = config;
-    const { current, index, committed } = config;
-    this.#configs = this.#configs.filter((one) => one.index < index);
-    this.#configs.push({ index, config: current });
+    this.#lookAround();
+    const { current, committed } = config;
     const others = membersOf(current).filter((id) => id !== this.identity.memberId);
-    if (others.length > 0 || committed) {
+    if (others.length > 0 || (committed && current.voters.length > 0)) {
       this.#transport.setPeers(others.map((id) => ({ id, urls: parseMemberMeta(current.meta[id]).peerUrls })));
     }
     if (!committed || current.outgoing.length > 0) return;
     for (const change of this.#changes.splice(0)) change.resolve();
+    if (isGone(current, this.identity.memberId)) this.#leaveForGood();
   }
 
-  /** Resolves when the change is committed and no longer joint. @throws QuorateError notLeader, or why the change is refused */
-  changeMembership(change: ConfigChange): Promise<void> {
-    if (this.#node === null || this.#stopped) return Promise.reject(errStopped());
+  #leaveForGood(): void {
+    if (this.#removed) return;
+    this.#removed = true;
+    queueMicrotask(() => this.#host?.removed());
+  }
+
+  #admit({ id, boot, diskId }: PeerClaim): PeerRefusal | null {
+    const { current, committed } = this.#config;
+    if (committed && isGone(current, id)) return { kind: "removed", message: `member ${id} was removed from the cluster` };
+    const known = parseMemberMeta(current.meta[id]);
+    if (known.diskId !== undefined && known.diskId !== "0" && known.diskId !== diskId) {
+      return { kind: "replaced", message: `member ${id} comes with another disk than it had: remove it, and add it as a new member` };
+    }
+    if (boot < Math.max(known.boot ?? 0, this.#boots.get(id) ?? 0)) {
+      return { kind: "stale", message: `member ${id} comes with an older boot than before: a copy of an old disk` };
+    }
+    this.#boots.set(id, boot);
+    return null;
+  }
+
+  #turnedAway(by: NodeId, { kind, message }: PeerRefusal): void {
+    if (this.#host === null || this.#removed) return;
+    if (kind === "removed") this.#leaveForGood();
+    else if (kind === "replaced" || kind === "stale") {
+      this.#fail(new QuorateError("failedPrecondition", "notAdmitted", `member ${by} refuses this one: ${message}`, { by, kind }));
+    } else this.#options.onNotice("warn", "a peer refuses this member", { by, reason: message });
+  }
+
+  async changeMembership(change: ConfigChange): Promise<void> {
+    const known = new Set(membersOf(this.#config.current));
+    if (change.add?.some(({ id }) => !known.has(id)) === true) await this.#transport.listen();
+    if (this.#node === null || this.#stopped) throw errStopped();
     const proposed = this.#node.proposeConfig(change);
-    if (!proposed.ok) return Promise.reject(errChangeRefused(proposed.why));
-    return new Promise((resolve, reject) => {
+    if (!proposed.ok) throw errChangeRefused(proposed.why);
+    await new Promise<void>((resolve, reject) => {
       this.#changes.push({ resolve, reject });
       this.#planPump();
     });
@@ -466,24 +579,26 @@ export class RaftConsensus implements Consensus {
 
   // ---- snapshots
 
-  /** The configuration in force at a place of the log, and the index that set it. */
-  #configAt(index: Index): { readonly index: Index; readonly config: Config } {
-    const found = this.#configs.findLast((one) => one.index <= index);
-    return found ?? { index: 0, config: this.#config.current };
-  }
-
   async snapshot(
     meta: { readonly index: Index; readonly term: Term; readonly id: string },
     chunks: AsyncIterable<Uint8Array>,
   ): Promise<SnapshotMeta> {
-    const { index: configIndex, config } = this.#configAt(meta.index);
-    const done = await this.#write({ ...meta, size: 0, configIndex, config }, chunks);
     const node = must(this.#node, () => "a snapshot before start");
+    // Before anything is awaited: the core keeps no configuration below what it has been told is compacted.
+    const { index: configIndex, config } = must(node.configAt(meta.index), () => `no configuration at ${meta.index}`);
+    const done = await this.#inTurn(() => this.#write({ ...meta, size: 0, configIndex, config }, chunks));
     if (this.#host === null) return done;
     node.compacted(done);
     this.#pump();
     const { first } = node.status();
     await this.#storage.compact(Math.min(done.index, first - 1));
+    return done;
+  }
+
+  /** After all other work on snapshots, whatever became of it. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#snapshotWork.then(work);
+    this.#snapshotWork = done.catch(() => undefined); // the caller has the error
     return done;
   }
 
@@ -498,41 +613,56 @@ export class RaftConsensus implements Consensus {
     }
   }
 
-  /** Fetches what the leader offers. A newer offer takes the place of a running one, which then ends by itself. */
+  /**
+   * Fetches what the leader offers. A newer offer takes the place of one that is being fetched, which then ends at its next chunk. Once
+   * a snapshot is marked in the log there is no way back: the log before it is gone, so that it becomes the state whatever came after.
+   */
   #install({ meta, from }: NonNullable<Ready["install"]>): void {
     if (this.#installing === meta.id) return;
     this.#installing = meta.id;
-    this.#fetch(meta, from).then(
-      (ok) => this.#installed(meta.id, ok),
-      (error: unknown) => {
-        this.#options.onNotice("warn", "fetching a snapshot failed and is tried again", { from, snapshot: meta.id, error: String(error) });
+    void this.#inTurn(async () => {
+      try {
+        await this.#write(meta, this.#chunksFrom(from, meta.id));
+      } catch (error) {
+        if (this.#host === null) return;
+        const superseded = this.#installing !== meta.id;
+        if (!superseded) this.#options.onNotice("warn", "fetching a snapshot failed and is tried again", { from, error: String(error) });
         this.#installed(meta.id, false);
-      },
-    );
+        return;
+      }
+      await this.#restore(meta);
+    });
   }
 
-  async #fetch(meta: SnapshotMeta, from: NodeId): Promise<boolean> {
-    const wanted = () => this.#installing === meta.id && this.#host !== null;
-    const source = this.#transport.fetchSnapshot(from, meta.id);
-    const whileWanted = async function* () {
-      for await (const chunk of source) {
-        if (!wanted()) throw errLeaderChanged();
-        yield chunk;
-      }
-    };
-    await this.#write(meta, whileWanted());
-    if (!wanted()) return false;
-    await this.#host!.restore(meta, this.#storage.readSnapshot(meta.id));
-    this.#applied = meta.index;
-    this.#configs = [{ index: meta.configIndex, config: meta.config }];
-    return true;
+  /** @throws QuorateError leaderChanged when it is no longer wanted */
+  async *#chunksFrom(from: NodeId, id: string): AsyncIterable<Uint8Array> {
+    for await (const chunk of this.#transport.fetchSnapshot(from, id)) {
+      if (this.#installing !== id || this.#host === null) throw errLeaderChanged();
+      yield chunk;
+    }
+  }
+
+  async #restore(meta: SnapshotMeta): Promise<void> {
+    if (this.#host === null) return;
+    this.#restoring = true;
+    try {
+      await this.#host.restore(meta, this.#storage.readSnapshot(meta.id));
+      this.#applied = meta.index;
+      this.#installed(meta.id, true);
+    } catch (error) {
+      this.#fail(error); // the state is the old one and the log begins after the new: nothing can be done with either
+    } finally {
+      this.#restoring = false;
+    }
+    this.#pump();
+    this.#releaseRound();
   }
 
   #installed(id: string, ok: boolean): void {
     if (this.#installing === id) this.#installing = null;
     if (this.#host === null || this.#node === null) return;
     this.#node.snapshotInstalled(id, ok);
-    this.#pump();
+    if (!this.#restoring) this.#pump();
   }
 
   // ---- how it is
@@ -543,10 +673,11 @@ export class RaftConsensus implements Consensus {
     return { leader, leading: role === "leader", term, commit, applied: this.#applied, last };
   }
 
-  /** Everything the core knows, for metrics and operators. */
-  raftStatus(): Status {
-    assert(this.#node !== null, () => "status asked for before start");
-    return this.#node.status();
+  raftStatus(): Status | null {
+    const status = this.#node?.status() ?? null;
+    if (status === null || this.#lost.size === 0) return status;
+    const progress = Object.entries(status.progress).map(([id, one]) => [id, { ...one, active: one.active && !this.#lost.has(id) }]);
+    return { ...status, progress: Object.fromEntries(progress) as Status["progress"] };
   }
 }
 

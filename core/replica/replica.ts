@@ -37,6 +37,7 @@ import {
   SNAPSHOT_LOG_BYTES,
 } from "./limits.ts";
 import type { Member, MemberStatus, PeerInfo } from "./member.ts";
+import { Membership, type MemberAttributes } from "./membership.ts";
 import { StoreClock } from "./store-clock.ts";
 
 export interface ReplicaOptions {
@@ -53,7 +54,13 @@ export interface ReplicaOptions {
   /** Space that keys and values may take, in bytes. */
   readonly quotaBytes: number;
   readonly autoCompaction: AutoCompactionPolicy;
+  /** Refuse membership changes that the members that are up could not carry. */
+  readonly strictReconfigCheck: boolean;
+  /** What this member tells the others about itself; null while it is not known yet. */
+  readonly attributes: () => MemberAttributes | null;
   readonly onFailed: (error: Error) => void;
+  /** The others have removed this member for good: it should end, and its data may be deleted. */
+  readonly onRemoved: () => void;
   /** Something an operator should read; also what a background duty could not do and will try again. */
   readonly onNotice: (level: "info" | "warn", message: string, details?: Record<string, unknown>) => void;
   /** Bytes on the device. */
@@ -78,6 +85,7 @@ export interface ReplicaStats {
   snapshots: number;
   snapshotMillis: number;
   leasesExpired: number;
+  leaderChanges: number;
   pending: number;
   /** Keys written and keys deleted, by whatever command. */
   puts: number;
@@ -91,6 +99,7 @@ export class Replica implements Member {
   readonly #leaseClock = new LeaseClock();
   readonly #storeClock: StoreClock;
   readonly #autoCompaction: AutoCompaction;
+  readonly #membership: Membership;
   readonly #waiters = new Map<number, Waiter>();
   readonly stats: ReplicaStats = {
     proposals: 0,
@@ -100,6 +109,7 @@ export class Replica implements Member {
     snapshots: 0,
     snapshotMillis: 0,
     leasesExpired: 0,
+    leaderChanges: 0,
     pending: 0,
     puts: 0,
     deletes: 0,
@@ -113,6 +123,7 @@ export class Replica implements Member {
   #failure: Error | null = null;
   #stopping = false;
   #leader: string | null = null;
+  #lastLeader: string | null = null;
   /** Those who wait for a leader: woken by each tick and each change of office. */
   #untilTick: (() => void)[] = [];
   #tickRest = 0;
@@ -131,6 +142,16 @@ export class Replica implements Member {
     this.#store = new StateMachine({ quotaBytes: options.quotaBytes });
     this.#storeClock = new StoreClock(options.clock);
     this.#autoCompaction = new AutoCompaction(options.autoCompaction);
+    this.#membership = new Membership({
+      consensus: this.#consensus,
+      randomBytes: options.randomBytes,
+      monotonicMs: () => options.clock.monotonicMs(),
+      strictReconfigCheck: options.strictReconfigCheck,
+      attributes: options.attributes,
+      askLeader: (request, here) => this.#askLeader(request, here),
+      untilTick: () => this.#nextTick(),
+      onNotice: options.onNotice,
+    });
     this.#store.onCommit(({ kvs }) => {
       for (const { version } of kvs) {
         if (version === 0) this.stats.deletes++;
@@ -153,6 +174,7 @@ export class Replica implements Member {
       officeChanged: (leading, term, leader) => this.#officeChanged(leading, term, leader),
       answer: (_from, request) => this.#answer(request),
       failed: (error) => this.#fail(error),
+      removed: () => this.#options.onRemoved(),
     };
     await this.#consensus.start(host);
     this.#startedAt = this.#options.clock.wallMs();
@@ -247,14 +269,20 @@ export class Replica implements Member {
         }
       }
       if (this.#options.clock.monotonicMs() > deadline) throw errNoLeader();
-      await new Promise<void>((resolve) => this.#untilTick.push(resolve));
+      await this.#nextTick();
     }
+  }
+
+  /** Resolves at the next tick or change of office. @throws QuorateError stopped */
+  async #nextTick(): Promise<void> {
+    await new Promise<void>((resolve) => this.#untilTick.push(resolve));
+    if (this.#failure !== null || this.#stopping) throw errStopped();
   }
 
   /** A question of another member, which takes this one for the leader. Its form was checked by nobody yet. */
   async #answer(request: unknown): Promise<unknown> {
     if (!this.#leading) throw errNotLeader();
-    const { propose, keepAlive, leaseRemaining } = (request ?? {}) as { propose?: unknown; keepAlive?: unknown; leaseRemaining?: unknown };
+    const { propose, keepAlive, leaseRemaining, membership } = (request ?? {}) as Record<string, unknown>;
     if (propose instanceof Uint8Array) {
       const body: CommandBody = decodeCommand(propose);
       return new Promise<Applied>((resolve, reject) => {
@@ -263,6 +291,7 @@ export class Replica implements Member {
     }
     if (typeof keepAlive === "string") return this.#keepAliveHere(keepAlive);
     if (typeof leaseRemaining === "string") return this.#leaseRemainingHere(leaseRemaining);
+    if (membership !== undefined) return this.#membership.answer(membership);
     throw errBadField("request", "a question to the leader that this member does not know");
   }
 
@@ -328,6 +357,10 @@ export class Replica implements Member {
     this.#leading = leading;
     this.#term = term;
     this.#wake();
+    if (leader !== null && leader !== this.#lastLeader) {
+      this.#lastLeader = leader;
+      this.stats.leaderChanges++;
+    }
     if (leading && was) return;
     this.#leaderSince = this.#options.clock.wallMs();
     this.#storeClock.atLeast(this.#store.clockMs);
@@ -426,6 +459,7 @@ export class Replica implements Member {
     this.#tickRest -= ticks * this.#options.tickMs;
     if (ticks > 0) this.#consensus.tick(ticks);
     this.#wake();
+    this.#membership.tick();
     if (this.#leading) this.#lead(now, elapsed);
     this.#freeCompacted();
     if (this.#entriesSinceSnapshot >= this.#options.snapshotEntries || this.#bytesSinceSnapshot >= SNAPSHOT_LOG_BYTES) {
@@ -571,7 +605,39 @@ export class Replica implements Member {
   }
 
   members(): readonly PeerInfo[] {
-    return this.#consensus.members().map(({ id, learner, meta }) => ({ id, learner, ...meta }));
+    const byId = this.#consensus.members().toSorted((a, b) => (BigInt(a.id) < BigInt(b.id) ? -1 : 1));
+    // Of itself a member knows better than the configuration, which hears of it a moment after the start.
+    const own = this.#options.attributes();
+    return byId.map(({ id, learner, meta }) => {
+      const { name, clientUrls } = id === this.memberId && own !== null ? own : meta;
+      const peerUrls = meta.peerUrls.length === 0 && id === this.memberId ? (own?.peerUrls ?? []) : meta.peerUrls;
+      return { id, name, peerUrls, clientUrls, learner };
+    });
+  }
+
+  async addMember(peerUrls: readonly string[], learner: boolean): Promise<PeerInfo> {
+    const added = await this.#membership.add(peerUrls, learner);
+    await this.readBarrier(); // so that this member's own list has it
+    return this.members().find(({ id }) => id === added.id) ?? added;
+  }
+
+  async removeMember(id: string): Promise<void> {
+    await this.#membership.remove(id);
+    if (id !== this.memberId) await this.readBarrier();
+  }
+
+  async updateMember(id: string, peerUrls: readonly string[]): Promise<void> {
+    await this.#membership.update(id, peerUrls);
+    await this.readBarrier();
+  }
+
+  async promoteMember(id: string): Promise<void> {
+    await this.#membership.promote(id);
+    await this.readBarrier();
+  }
+
+  moveLeader(to: string): Promise<void> {
+    return this.#membership.moveLeader(to);
   }
 
   /** Answers what was acknowledged, refuses the rest, and lets go of the storage. */

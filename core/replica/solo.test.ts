@@ -30,6 +30,9 @@ class Recorder implements ConsensusHost {
   failed(error: Error): void {
     this.failures.push(error);
   }
+  removed(): void {
+    throw new Error("nobody removes it");
+  }
 }
 
 const data = (n: number) => new Uint8Array([n & 255]);
@@ -46,7 +49,7 @@ function member(disk = new MemoryLogDisk()) {
   });
   const solo = new Solo({
     storage,
-    newIdentity: () => ({ clusterId: "7", memberId: "1" }),
+    newIdentity: () => ({ clusterId: "7", memberId: "1", diskId: "5" }),
     meta: { name: "one", peerUrls: [], clientUrls: [] },
   });
   return { solo, host: new Recorder(), control, disk };
@@ -85,7 +88,7 @@ describe("Solo", () => {
     expect(again.host.applied.map((entry) => entry.data[0])).toEqual([1, 2, 3, 4, 5]);
     expect(again.solo.status().term).toBeGreaterThan(term);
     expect(again.solo.propose(data(6))).toMatchObject({ ok: true, index: 6 });
-    expect(again.solo.identity).toEqual({ clusterId: "7", memberId: "1" });
+    expect(again.solo.identity).toEqual({ clusterId: "7", memberId: "1", diskId: "5" });
     await again.solo.stop();
   });
 

@@ -6,7 +6,7 @@
  * only then is the finished batch applied, so that the disk works while the batch is answered.
  */
 import { must } from "../invariant.ts";
-import { errNoLeader, errStopped } from "../errors.ts";
+import { errNoLeader, errStopped, errUnsupported } from "../errors.ts";
 import type { Entry, Index, SnapshotMeta, Term } from "../raft/types.ts";
 import type { Consensus, ConsensusHost, ConsensusMember, ConsensusStatus, MemberMeta, Proposed } from "./consensus-port.ts";
 import { PENDING_BYTES_MAX, PENDING_PROPOSALS_MAX } from "./limits.ts";
@@ -33,6 +33,7 @@ export interface SoloOptions {
 export class Solo implements Consensus {
   readonly #storage: LogStorage;
   readonly #options: SoloOptions;
+  #boot = 0;
   #host: ConsensusHost | null = null;
   #identity: Identity | null = null;
   #term: Term = 0;
@@ -56,8 +57,13 @@ export class Solo implements Consensus {
     return must(this.#identity, () => "identity asked for before start");
   }
 
+  get boot(): number {
+    return this.#boot;
+  }
+
   async start(host: ConsensusHost): Promise<void> {
     const recovered: Recovered = await this.#storage.open();
+    this.#boot = recovered.boot;
     this.#identity = recovered.identity;
     if (this.#identity === null) {
       this.#identity = this.#options.newIdentity();
@@ -161,6 +167,18 @@ export class Solo implements Consensus {
 
   members(): readonly ConsensusMember[] {
     return [{ id: this.identity.memberId, learner: false, meta: this.#options.meta }];
+  }
+
+  raftStatus(): null {
+    return null;
+  }
+
+  changeMembership(): Promise<void> {
+    return Promise.reject(errUnsupported("quorate: the members cannot be changed: this runtime has no peers"));
+  }
+
+  transferLeadership(): void {
+    throw errUnsupported("quorate: leadership cannot be moved: this runtime has no peers");
   }
 
   async snapshot(

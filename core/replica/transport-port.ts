@@ -13,17 +13,44 @@ export interface PeerAddress {
   readonly urls: readonly string[];
 }
 
+/** What a member says of itself when it connects. */
+export interface PeerClaim {
+  readonly id: NodeId;
+  /** Openings of its storage. */
+  readonly boot: number;
+  readonly diskId: string;
+}
+
+/** Why a member is not talked to. `removed` and `replaced` are final for it; `stale` and `stranger` are the other side's mistake. */
+export interface PeerRefusal {
+  readonly kind: "removed" | "replaced" | "stale" | "stranger";
+  readonly message: string;
+}
+
 /** Who the transport works for. Nothing here may block; what a peer sent was checked for form, not for sense. */
 export interface TransportHost {
   message(from: NodeId, message: unknown): void;
   /** Answers a call of a peer. What it throws reaches the caller as a `QuorateError` of the same code and reason. */
   call(from: NodeId, request: unknown): Promise<unknown>;
   /** Answers somebody who does not belong to the cluster yet: the members, so that it can join. */
-  greet(): { readonly clusterId: string; readonly members: readonly unknown[] };
+  greet(): Greeting;
+  /** Whether somebody who says to be that member is talked to: asked for both directions. null: yes */
+  admit(peer: PeerClaim): PeerRefusal | null;
+  /** A peer does not talk to this member. */
+  turnedAway(by: NodeId, refusal: PeerRefusal): void;
   /** Chunks of a snapshot this member holds. @throws QuorateError notFound */
   readSnapshot(id: string): AsyncIterable<Uint8Array>;
   /** A connection to a peer broke, or messages to it were dropped. */
   unreachable(peer: NodeId): void;
+}
+
+/** What a member tells to somebody who wants to join. */
+export interface Greeting {
+  readonly clusterId: string;
+  /** `ConsensusMember`s, unchecked where they come from a wire. */
+  readonly members: readonly unknown[];
+  /** Index of the entry that made the configuration in force: whoever is in it was added there or before. */
+  readonly configIndex: number;
 }
 
 export interface TransportStats {
@@ -40,8 +67,10 @@ export interface TransportStats {
 }
 
 export interface Transport {
-  /** Listens and begins to connect. @throws QuorateError when an address cannot be bound */
+  /** Begins to connect to the peers. */
   start(host: TransportHost): Promise<void>;
+  /** Takes connections of others from now on. Once is enough; a member alone has no need. @throws QuorateError listenFailed */
+  listen(): Promise<void>;
   /** The peers to keep connections with, this member left out. Connections to others are closed. */
   setPeers(peers: readonly PeerAddress[]): void;
   /** Queues a message. Dropped (and `unreachable` is told) when the peer is not connected or its queue is full. */

@@ -13,7 +13,7 @@ export interface LogStorageUnderTest {
   crash(): Promise<void>;
 }
 
-const IDENTITY = { clusterId: "14841639068965178418", memberId: "10276657743932975437" };
+const IDENTITY = { clusterId: "14841639068965178418", memberId: "10276657743932975437", diskId: "4733189205728116352" };
 
 /** An entry whose bytes tell which one it is. */
 export function entryOf(index: Index, term: Term = 1, text = ""): Entry {

@@ -1,7 +1,7 @@
 /** What every transport between members must do; run by each implementation's own test file. */
 import { afterEach, describe, expect, test } from "vitest";
 import { QuorateError, errNotLeader } from "../../core/errors.ts";
-import type { Transport, TransportHost } from "../../core/replica/transport-port.ts";
+import type { PeerClaim, PeerRefusal, Transport, TransportHost } from "../../core/replica/transport-port.ts";
 
 export interface TransportUnderTest {
   readonly transport: Transport;
@@ -13,6 +13,9 @@ export interface TransportUnderTest {
 export class RecordingHost implements TransportHost {
   readonly messages: { from: string; message: unknown }[] = [];
   readonly lost: string[] = [];
+  readonly refusals: (PeerRefusal & { readonly by: string })[] = [];
+  /** Whom it lets in: everybody, until a test says otherwise. */
+  judge: (peer: PeerClaim) => PeerRefusal | null = () => null;
   readonly snapshots = new Map<string, Uint8Array[]>();
   answer: (from: string, request: unknown) => Promise<unknown> = async (_from, request) => ({ echo: request });
   #changed = () => {};
@@ -25,7 +28,14 @@ export class RecordingHost implements TransportHost {
     return this.answer(from, request);
   }
   greet() {
-    return { clusterId: "7", members: [{ id: "1", name: "one" }] };
+    return { clusterId: "7", members: [{ id: "1", name: "one" }], configIndex: 4 };
+  }
+  admit(peer: PeerClaim): PeerRefusal | null {
+    return this.judge(peer);
+  }
+  turnedAway(by: string, refusal: PeerRefusal): void {
+    this.refusals.push({ by, ...refusal });
+    this.#changed();
   }
   async *readSnapshot(id: string): AsyncIterable<Uint8Array> {
     const chunks = this.snapshots.get(id);
@@ -56,6 +66,7 @@ export function transportContract(name: string, make: (id: string) => TransportU
       const host = new RecordingHost();
       const made = make(id);
       await made.transport.start(host);
+      await made.transport.listen();
       running.push(made.transport);
       return { ...made, host };
     }
@@ -133,6 +144,7 @@ export function transportContract(name: string, make: (id: string) => TransportU
       const again = make("2");
       const host = new RecordingHost();
       await again.transport.start(host);
+      await again.transport.listen();
       running.push(again.transport);
       a.transport.setPeers([{ ...again.address(), id: "2" }]);
       expect(address.id).toBe("2");

@@ -2,7 +2,14 @@
  * A member without a log: what is proposed is applied to its state machine at once. For tests of what stands on `Member`: the views.
  * Time stands still until the test moves it, and leases end when it does.
  */
-import { errLeaseNotFound } from "../../core/errors.ts";
+import {
+  errBadLeaderTransferee,
+  errLeaseNotFound,
+  errMemberNotFound,
+  errMemberNotLearner,
+  errNotEnoughStarted,
+  errUnsupported,
+} from "../../core/errors.ts";
 import type { Member, MemberStatus, PeerInfo } from "../../core/replica/member.ts";
 import type { Applied, Command, CommandBody, LeaseId, Result, ResultOf } from "../../core/store/command.ts";
 import { StateMachine } from "../../core/store/state-machine.ts";
@@ -73,6 +80,32 @@ export class LocalMember implements Member {
   members(): readonly PeerInfo[] {
     const urls = { peerUrls: ["http://127.0.0.1:2380"], clientUrls: ["http://127.0.0.1:2379"] };
     return [{ id: this.memberId, name: "default", ...urls, learner: false }];
+  }
+
+  addMember(): Promise<PeerInfo> {
+    return Promise.reject(errUnsupported("quorate: the members cannot be changed: this runtime has no peers"));
+  }
+
+  async removeMember(id: string): Promise<void> {
+    this.#find(id);
+    throw errNotEnoughStarted();
+  }
+
+  async updateMember(id: string): Promise<void> {
+    this.#find(id);
+  }
+
+  async promoteMember(id: string): Promise<void> {
+    this.#find(id);
+    throw errMemberNotLearner();
+  }
+
+  async moveLeader(to: string): Promise<void> {
+    if (to !== this.memberId) throw errBadLeaderTransferee();
+  }
+
+  #find(id: string): void {
+    if (id !== this.memberId) throw errMemberNotFound();
   }
 
   keepAlive(id: LeaseId): Promise<number> {

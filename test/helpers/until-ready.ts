@@ -49,3 +49,15 @@ function readOnce(url: string): Promise<string> {
     sent.end(body);
   });
 }
+
+/** Waits until a condition holds. @throws Error after `timeoutMs`, with what was waited for */
+export async function untilTrue(
+  condition: () => Promise<boolean> | boolean,
+  { timeoutMs = 15_000, what }: { readonly timeoutMs?: number; readonly what: () => string },
+): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -1,3 +1,4 @@
+import { errMemberNotFound, errMemberRemoved, errPeerUrlExists } from "../../errors.ts";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type Bytes, ascii } from "../../bytes/bytes.ts";
 import { errNoLeader } from "../../errors.ts";
@@ -34,7 +35,16 @@ beforeEach(() => {
     barriers++;
     return Promise.resolve();
   };
-  const member = { clusterId: "255", memberId: "17", store: machine, propose, status, members, readBarrier };
+  const addMember = (peerUrls: readonly string[]) => {
+    if (peerUrls.includes("http://peer:1")) return Promise.reject(errPeerUrlExists());
+    return Promise.resolve({ id: "99", name: "", peerUrls, clientUrls: [], learner: true });
+  };
+  const known = (id: string) => {
+    if (id === "17") return Promise.resolve();
+    return Promise.reject(id === "18" ? errMemberRemoved(id) : errMemberNotFound());
+  };
+  const changes = { addMember, removeMember: known, updateMember: known };
+  const member = { clusterId: "255", memberId: "17", store: machine, propose, status, members, readBarrier, ...changes };
   handle = v2Routes({ member: member as unknown as Member, now: () => now })[0]!.handle;
 });
 
@@ -314,7 +324,7 @@ describe("members and statistics", () => {
     expect((await ask("GET", "/v2/members")).headers["x-etcd-cluster-id"]).toBe("ff");
   });
 
-  test("changes of members are refused, a faulty request for its fault", async () => {
+  test("members are changed, a faulty request is refused for its fault", async () => {
     const json = { headers: { "content-type": "application/json" } };
     expect(await line("DELETE", "/v2/members/077")).toBe('404 - {"message":"No such member: 77"}');
     expect(await line("DELETE", "/v2/members/xyz")).toBe('404 - {"message":"No such member: xyz"}');
@@ -325,9 +335,13 @@ describe("members and statistics", () => {
       '400 - {"message":"URL scheme must be http, https, unix, or unixs: foo"}',
     );
     const good = { ...json, body: '{"peerURLs":["http://a:1"]}' };
-    expect(await line("POST", "/v2/members", good)).toMatch(/^501 - .*membership changes need a cluster/);
-    expect(await line("PUT", "/v2/members/11", good)).toMatch(/^501 /);
-    expect(await line("DELETE", "/v2/members/11")).toMatch(/^501 /);
+    expect(await line("POST", "/v2/members", good)).toBe('201 - {"id":"63","name":"","peerURLs":["http://a:1"],"clientURLs":[]}');
+    expect(await line("POST", "/v2/members", { ...json, body: '{"peerURLs":["http://peer:1"]}' })).toBe(
+      '409 - {"message":"membership: peerURL exists"}',
+    );
+    expect(await line("PUT", "/v2/members/11", good)).toBe("204 - ");
+    expect(await line("DELETE", "/v2/members/11")).toBe("204 - ");
+    expect(await line("DELETE", "/v2/members/12")).toBe('410 - {"message":"Member permanently removed: 12"}');
   });
 
   test("statistics count what was asked", async () => {

@@ -1,11 +1,11 @@
 /**
  * `/v2/members` and `/v2/machines`. Clients of v2 find the cluster here: the client URLs must be the advertised ones.
  *
- * Changing the members is refused with a sentence that says so: one member alone cannot be changed while it serves. What is wrong with
- * a request itself is told first, as etcd does.
+ * Source: etcd's members API of v2 (https://etcd.io/docs/v2.3/members_api/). What is wrong with a request itself is told first.
  */
 import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
 import { utf8Decode, utf8Encode } from "../../bytes/utf8.ts";
+import { isQuorateError } from "../../errors.ts";
 import type { Member, PeerInfo } from "../../replica/member.ts";
 import type { ApiReply, ApiRequest } from "../exchange.ts";
 import { hexId } from "./hex-id.ts";
@@ -33,7 +33,7 @@ function encodeMember(peer: PeerInfo): string {
 }
 
 /** @param rest the decoded path after `/v2/members` */
-export function handleMembers(member: Member, request: ApiRequest, rest: Bytes): ApiReply {
+export function handleMembers(member: Member, request: ApiRequest, rest: Bytes): ApiReply | Promise<ApiReply> {
   const id = rest.startsWith("/") ? rest.slice(1) : rest;
   switch (request.method) {
     case "GET":
@@ -57,21 +57,49 @@ function list(member: Member, id: string): ApiReply {
   return leader === undefined ? messageReply(member, 503, "During election") : jsonReply(member, 200, encodeMember(leader) + "\n");
 }
 
-function add(member: Member, request: ApiRequest): ApiReply {
-  const fault = faultOfBody(member, request);
-  return fault ?? unsupported(member, "adding");
+async function add(member: Member, request: ApiRequest): Promise<ApiReply> {
+  const peerUrls = peerUrlsOf(member, request);
+  if (!Array.isArray(peerUrls)) return peerUrls;
+  try {
+    return jsonReply(member, 201, encodeMember(await member.addMember(peerUrls, false)) + "\n");
+  } catch (error) {
+    return changeFailed(member, "", error);
+  }
 }
 
-function change(member: Member, request: ApiRequest, id: string): ApiReply {
-  if (id === "") return methodNotAllowed(null, { "x-etcd-cluster-id": hexId(member.clusterId) });
-  const wanted = idFromHex(id);
-  const known = wanted !== undefined && member.members().some((peer) => BigInt(peer.id) === wanted);
+async function change(member: Member, request: ApiRequest, text: string): Promise<ApiReply> {
+  if (text === "") return methodNotAllowed(null, { "x-etcd-cluster-id": hexId(member.clusterId) });
+  const wanted = idFromHex(text);
+  let peerUrls: string[] = [];
   if (request.method === "PUT" && wanted !== undefined) {
-    const fault = faultOfBody(member, request);
-    if (fault !== undefined) return fault;
+    const given = peerUrlsOf(member, request);
+    if (!Array.isArray(given)) return given;
+    peerUrls = given;
   }
-  if (!known) return messageReply(member, 404, `No such member: ${wanted?.toString(16) ?? utf8Decode(id as Bytes)}`);
-  return unsupported(member, request.method === "PUT" ? "changing" : "removing");
+  if (wanted === undefined) return messageReply(member, 404, `No such member: ${utf8Decode(text as Bytes)}`);
+  const id = wanted.toString();
+  try {
+    await (request.method === "PUT" ? member.updateMember(id, peerUrls) : member.removeMember(id));
+    return { status: 204, headers: { ...CORS, "x-etcd-cluster-id": hexId(member.clusterId) }, body: EMPTY };
+  } catch (error) {
+    return changeFailed(member, wanted.toString(16), error);
+  }
+}
+
+function changeFailed(member: Member, hex: string, error: unknown): ApiReply {
+  if (!isQuorateError(error)) throw error;
+  switch (error.reason) {
+    case "memberNotFound":
+      return messageReply(member, 404, `No such member: ${hex}`);
+    case "memberRemoved":
+      return messageReply(member, 410, `Member permanently removed: ${hex}`);
+    case "peerUrlExists":
+      return messageReply(member, 409, "membership: peerURL exists");
+    case "unsupported":
+      return messageReply(member, 501, error.message);
+    default:
+      return messageReply(member, error.code === "unavailable" ? 503 : 500, error.message);
+  }
 }
 
 /** @returns undefined when the text is no 64-bit number in hexadecimal */
@@ -80,16 +108,8 @@ function idFromHex(text: string): bigint | undefined {
   return id !== undefined && id <= UINT64_MAX ? id : undefined;
 }
 
-function unsupported(member: Member, what: string): ApiReply {
-  return messageReply(
-    member,
-    501,
-    `${what} members is not possible: this server runs as one member, and membership changes need a cluster`,
-  );
-}
-
-/** What is wrong with a body that has to name peer URLs; undefined when nothing is. */
-function faultOfBody(member: Member, request: ApiRequest): ApiReply | undefined {
+/** The peer URLs that a body names, or what is wrong with it. */
+function peerUrlsOf(member: Member, request: ApiRequest): string[] | ApiReply {
   const sent = request.header("content-type") ?? "";
   const semicolon = sent.indexOf(";");
   const type = semicolon < 0 ? sent : sent.slice(0, semicolon).toLowerCase().trim();
@@ -101,7 +121,8 @@ function faultOfBody(member: Member, request: ApiRequest): ApiReply | undefined 
     return messageReply(member, 400, error instanceof Error ? error.message : String(error));
   }
   const fault = faultOfPeerUrls(body);
-  return fault === null ? undefined : messageReply(member, 400, fault);
+  if (fault !== null) return messageReply(member, 400, fault);
+  return (body as { peerURLs: string[] }).peerURLs.map((url) => url.trim()).toSorted();
 }
 
 function faultOfPeerUrls(body: unknown): string | null {

@@ -1,19 +1,12 @@
 /**
- * etcd's Cluster service. The list is whole; changes are refused with etcd's own errors where the request is at fault, and otherwise
- * plainly, since this member is the only one its cluster can have.
+ * etcd's Cluster service.
  * Source: etcd's rpc.proto, v3rpc/member.go, and pkg/types/urls.go for what a peer URL may be.
  */
-import {
-  errMemberBadUrls,
-  errMemberNotFound,
-  errMemberNotLearner,
-  errNotEnoughStarted,
-  errPeerUrlExists,
-  errUnsupported,
-} from "../../errors.ts";
+import { errMemberBadUrls, errMemberNotFound } from "../../errors.ts";
 import type { Member, PeerInfo } from "../../replica/member.ts";
 import type {
   MemberAddRequestMessage,
+  MemberAddResponseMessage,
   MemberIdRequestMessage,
   MemberMessage,
   MemberUpdateRequestMessage,
@@ -37,41 +30,30 @@ export class ClusterService {
     return { header: headerWithoutRevision(this.#member), members: this.#member.members().map(memberOf) };
   }
 
-  /** @throws QuorateError memberBadUrls, peerUrlExists, unsupported */
-  add({ peerUrls }: MemberAddRequestMessage): never {
-    if (peerUrls.length === 0 || !peerUrls.every(isPeerUrl)) throw errMemberBadUrls();
-    const taken = new Set(this.#member.members().flatMap((member) => member.peerUrls));
-    if (peerUrls.some((url) => taken.has(url))) throw errPeerUrlExists();
-    throw unsupported("a member cannot be added");
+  /** @throws QuorateError memberBadUrls, and those of `Member.addMember` */
+  async add({ peerUrls, isLearner }: MemberAddRequestMessage): Promise<MemberAddResponseMessage> {
+    const added = await this.#member.addMember(checkedUrls(peerUrls), isLearner);
+    return { ...this.#list(), member: memberOf(added) };
   }
 
-  /** @throws QuorateError memberNotFound, notEnoughStarted */
-  remove({ id }: MemberIdRequestMessage): never {
-    this.#find(id);
-    throw errNotEnoughStarted(); // it is the only one
+  /** @throws QuorateError those of `Member.removeMember` */
+  async remove({ id }: MemberIdRequestMessage): Promise<MembersResponseMessage> {
+    await this.#member.removeMember(id);
+    return this.#list();
   }
 
-  /** @throws QuorateError memberNotFound, unsupported */
-  update({ id }: MemberUpdateRequestMessage): never {
-    this.#find(id);
-    throw unsupported("the peer URLs of a member cannot be changed");
+  /** @throws QuorateError memberNotFound first, memberBadUrls, and those of `Member.updateMember` */
+  async update({ id, peerUrls }: MemberUpdateRequestMessage): Promise<MembersResponseMessage> {
+    if (!this.#member.members().some((member) => member.id === id)) throw errMemberNotFound();
+    await this.#member.updateMember(id, checkedUrls(peerUrls));
+    return this.#list();
   }
 
-  /** @throws QuorateError memberNotFound, memberNotLearner */
-  promote({ id }: MemberIdRequestMessage): never {
-    if (!this.#find(id).learner) throw errMemberNotLearner();
-    throw unsupported("a learner cannot be promoted");
+  /** @throws QuorateError those of `Member.promoteMember` */
+  async promote({ id }: MemberIdRequestMessage): Promise<MembersResponseMessage> {
+    await this.#member.promoteMember(id);
+    return this.#list();
   }
-
-  #find(id: string): PeerInfo {
-    const member = this.#member.members().find((one) => one.id === id);
-    if (member === undefined) throw errMemberNotFound();
-    return member;
-  }
-}
-
-function unsupported(what: string) {
-  return errUnsupported(`quorate: ${what}: this server runs as a cluster of one member`);
 }
 
 function memberOf({ id, name, peerUrls, clientUrls, learner }: PeerInfo): MemberMessage {
@@ -83,4 +65,10 @@ const PEER_URL = /^(?:https?|unixs?):\/\/(?:\[[0-9A-Fa-f:.%]*\]|[^/?#:[\]@\s]*):
 
 function isPeerUrl(url: string): boolean {
   return PEER_URL.test(url.trim());
+}
+
+/** Sorted, as etcd keeps them. @throws QuorateError memberBadUrls */
+function checkedUrls(urls: readonly string[]): string[] {
+  if (urls.length === 0 || !urls.every(isPeerUrl)) throw errMemberBadUrls();
+  return urls.map((url) => url.trim()).toSorted();
 }

@@ -3,7 +3,7 @@
  */
 import { type Bytes, ZERO, toUint8Array } from "../../bytes/bytes.ts";
 import { crc32 } from "../../bytes/crc32.ts";
-import { errBadField, errBadLeaderTransferee, errCompacted, errUnsupported } from "../../errors.ts";
+import { errBadField, errCompacted } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
 import type { Alarm, AlarmType, RangeRequest } from "../../store/command.ts";
 import type {
@@ -113,11 +113,9 @@ export class MaintenanceService {
     return { header: null };
   }
 
-  /** @throws QuorateError badLeaderTransferee, unsupported */
-  moveLeader({ targetId }: MoveLeaderRequestMessage): HeaderOnly {
-    const target = this.#member.members().find((one) => one.id === targetId);
-    if (target === undefined || target.learner) throw errBadLeaderTransferee();
-    if (this.#member.status().leaderId !== targetId) throw errUnsupported("quorate: leadership cannot be moved to another member");
+  /** @throws QuorateError badLeaderTransferee, notLeader, leaderTransferTimeout */
+  async moveLeader({ targetId }: MoveLeaderRequestMessage): Promise<HeaderOnly> {
+    await this.#member.moveLeader(targetId);
     return { header: null };
   }
 }

@@ -329,7 +329,6 @@ describe("/v3/maintenance and /v3/cluster", () => {
     }
     expect(await call("/v3/cluster/member/add")).toEqual(bad);
     expect((await call("/v3/cluster/member/add", { peerURLs: ["http://[::1]:2380"] })).status).toBe(412);
-    expect((await call("/v3/cluster/member/add", { peerURLs: ["http://127.0.0.1:2380"] })).json["code"]).toBe(9);
     for (const change of ["remove", "update", "promote"]) {
       expect(await call(`/v3/cluster/member/${change}`, { ID: 77 })).toEqual(refused(404, 5, "etcdserver: member not found"));
     }

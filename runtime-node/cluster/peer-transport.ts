@@ -1,0 +1,62 @@
+/** The transport between members as the settings want it: where to listen, and with which certificates. */
+import { readFileSync } from "node:fs";
+import { type PeerTls, TcpTransport } from "../../adapters/tcp-transport/tcp-transport.ts";
+import { ConfigError } from "../config.ts";
+import { parseClientUrl } from "../client-url.ts";
+import type { Settings } from "../settings.ts";
+
+/** Bytes a second that one snapshot on its way to a peer may take: heartbeats and appends go on beside it. */
+const SNAPSHOT_BYTES_PER_SECOND = 100 * 1024 * 1024;
+
+const DEFAULT_LISTEN = ["http://localhost:2380"];
+
+export interface PeerIdentity {
+  readonly clusterId: () => string;
+  readonly id: () => string;
+  readonly boot: () => number;
+  readonly diskId: () => string;
+}
+
+/** @throws ConfigError for a certificate that cannot be read */
+export function peerTransport(
+  settings: Settings,
+  identity: PeerIdentity,
+  onRefused: (remote: string, reason: string) => void,
+): TcpTransport {
+  const urls = settings["listen-peer-urls"] ?? DEFAULT_LISTEN;
+  const tls = tlsOf(settings, urls);
+  return new TcpTransport({
+    ...identity,
+    addresses: urls.map((url) => ({ ...parseClientUrl(url), secure: url.startsWith("https:") })),
+    snapshotBytesPerSecond: SNAPSHOT_BYTES_PER_SECOND,
+    onRefused,
+    ...(tls === undefined ? {} : { tls }),
+  });
+}
+
+function tlsOf(settings: Settings, urls: readonly string[]): PeerTls | undefined {
+  const [cert, key, ca] = [settings["peer-cert-file"], settings["peer-key-file"], settings["peer-trusted-ca-file"]];
+  const secure = urls.filter((url) => url.startsWith("https:")).length;
+  if (secure > 0 && secure < urls.length) throw new ConfigError("--listen-peer-urls mixes http and https; wanted: one of them");
+  if (secure > 0 && (cert === undefined || key === undefined)) {
+    throw new ConfigError("--listen-peer-urls is https, which needs --peer-cert-file and --peer-key-file");
+  }
+  if ((cert === undefined) !== (key === undefined)) throw new ConfigError("--peer-cert-file and --peer-key-file belong together");
+  const clientAuth = settings["peer-client-cert-auth"];
+  if (clientAuth && ca === undefined) throw new ConfigError("--peer-client-cert-auth needs --peer-trusted-ca-file");
+  if (cert === undefined && ca === undefined) return undefined;
+  return {
+    ...(cert === undefined ? {} : { cert: read("peer-cert-file", cert) }),
+    ...(key === undefined ? {} : { key: read("peer-key-file", key) }),
+    ...(ca === undefined ? {} : { ca: read("peer-trusted-ca-file", ca) }),
+    requireClientCert: clientAuth,
+  };
+}
+
+function read(name: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new ConfigError(`--${name} is ${JSON.stringify(path)}, which cannot be read: ${(error as Error).message}`);
+  }
+}
