@@ -1,0 +1,65 @@
+/**
+ * `quorate snapshot save`: a backup of a running member, in a file that is whole or not there.
+ *
+ * Order: FILE.part written and synced, read back from the disk and verified, renamed, the directory synced. What fails on the way leaves
+ * nothing behind; only a process that was killed leaves its FILE.part, which is named to the next one and never taken for a backup.
+ */
+import { existsSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { FileSystem, OpenFile } from "../../adapters/file-storage/file-system.ts";
+import { errorCode } from "../../adapters/file-storage/file-system.ts";
+import { writeWhole } from "../../adapters/file-storage/segment.ts";
+import { QuorateError } from "../../core/errors.ts";
+import { type Backup, readBackup } from "./backup-file.ts";
+import { downloadSnapshot } from "./snapshot-download.ts";
+
+export interface SaveOptions {
+  /** `http://host:port` of the member to be saved. */
+  readonly endpoint: string;
+  readonly file: string;
+  readonly fileSystem: FileSystem;
+  /** Interrupts it; what was written is removed. */
+  readonly signal?: AbortSignal;
+}
+
+/** @throws QuorateError `exists`, `snapshotFailed`, `damaged`, or the host's error; nothing is left behind then */
+export async function saveSnapshot({ endpoint, file, fileSystem, signal }: SaveOptions): Promise<Backup> {
+  const path = resolve(file);
+  const part = `${path}.part`;
+  refuseExisting(path, "is there already and is not overwritten");
+  const out = await fileSystem.open(part, "create").catch((error: unknown) => {
+    if (errorCode(error) !== "EEXIST") throw error;
+    throw errExists(part, "is there already: another save is under way, or one was killed and this can be deleted");
+  });
+  try {
+    await fill(out, downloadSnapshot(endpoint, signal));
+    const saved = await readBackup(fileSystem, part);
+    refuseExisting(path, "was made meanwhile and is not overwritten");
+    await fileSystem.rename(part, path);
+    await fileSystem.syncDirectory(dirname(path));
+    return saved;
+  } catch (error) {
+    if (existsSync(part)) await fileSystem.remove(part);
+    throw error;
+  }
+}
+
+async function fill(out: OpenFile, pieces: AsyncIterable<Buffer>): Promise<void> {
+  let at = 0;
+  try {
+    for await (const piece of pieces) {
+      await writeWhole(out, piece, at);
+      at += piece.length;
+    }
+    await out.sync();
+  } finally {
+    await out.close();
+  }
+}
+
+function refuseExisting(path: string, why: string): void {
+  if (existsSync(path)) throw errExists(path, why);
+}
+
+const errExists = (path: string, why: string): QuorateError =>
+  new QuorateError("alreadyExists", "exists", `${path} ${why}`, { file: path });

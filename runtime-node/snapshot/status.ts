@@ -1,0 +1,47 @@
+/** What `quorate snapshot status` prints: etcdctl's four columns, then where in the life of its cluster the backup stands. */
+import type { Backup } from "./backup-file.ts";
+
+export const STATUS_FORMATS = ["simple", "json", "table"] as const;
+export type StatusFormat = (typeof STATUS_FORMATS)[number];
+
+/** @returns one line (simple, json) or a table, without a line end */
+export function formatStatus({ header, state, bytes }: Backup, format: StatusFormat): string {
+  const { hash, revision, index, term, clusterId } = header;
+  const totalKey = state.keyCount();
+  if (format === "json") return JSON.stringify({ hash, revision, totalKey, totalSize: bytes, index, term, clusterId });
+  const cells = [
+    hash.toString(16),
+    String(revision),
+    String(totalKey),
+    humanBytes(bytes),
+    String(index),
+    String(term),
+    BigInt(clusterId).toString(16),
+  ];
+  if (format === "simple") return cells.join(", ");
+  return table(["HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "INDEX", "TERM", "CLUSTER ID"], cells);
+}
+
+/** As etcdctl writes sizes: powers of 1000, one digit after the point below 10. */
+export function humanBytes(bytes: number): string {
+  if (bytes < 10) return `${bytes} B`;
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  const value = Math.floor((bytes / 1000 ** power) * 10 + 0.5) / 10;
+  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ${units[power]}`;
+}
+
+/** Headings centred, values to the right, as etcdctl's. */
+function table(heads: readonly string[], cells: readonly string[]): string {
+  const widths = heads.map((head, at) => Math.max(head.length, cells[at]!.length));
+  const rule = `+${widths.map((width) => "-".repeat(width + 2)).join("+")}+`;
+  const centred = (text: string, width: number): string => text.padStart(text.length + Math.floor((width - text.length) / 2)).padEnd(width);
+  const line = (texts: readonly string[]): string => `| ${texts.join(" | ")} |`;
+  return [
+    rule,
+    line(heads.map((head, at) => centred(head, widths[at]!))),
+    rule,
+    line(cells.map((cell, at) => cell.padStart(widths[at]!))),
+    rule,
+  ].join("\n");
+}
