@@ -174,6 +174,26 @@ describe("Replica on RaftConsensus", () => {
     ).toEqual(["m1", "m2", "m3"]);
   });
 
+  test("who wrote through a follower finds it there at once, without asking the leader", async () => {
+    const leader = await three();
+    const [follower] = others(leader);
+    const body = {
+      kind: "put",
+      key: ascii("mine"),
+      value: ascii("v"),
+      lease: "0",
+      prevKv: false,
+      ignoreValue: false,
+      ignoreLease: false,
+    } as const;
+    const { store } = cluster.replica(follower!);
+    const seen = cluster
+      .replica(follower!)
+      .propose(body)
+      .then(() => store.range({ ...RANGE, key: ascii("mine") }).count);
+    expect(await cluster.during(seen)).toBe(1);
+  });
+
   test("a refusal of the state machine reaches a client of a follower as the same error", async () => {
     const leader = await three();
     const put = cluster

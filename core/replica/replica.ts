@@ -18,7 +18,7 @@ import {
   errTooManyRequests,
   isQuorateError,
 } from "../errors.ts";
-import type { Entry, SnapshotMeta, Term } from "../raft/types.ts";
+import type { Entry, Index, SnapshotMeta, Term } from "../raft/types.ts";
 import { type Applied, type Command, type CommandBody, type LeaseId, type Result, type ResultOf } from "../store/command.ts";
 import { decodeCommand, encodeCommand } from "../store/command-codec.ts";
 import { type FrozenState, StateMachine } from "../store/state-machine.ts";
@@ -76,6 +76,12 @@ interface Waiter {
   readonly reject: (error: QuorateError) => void;
 }
 
+/** What the leader answers to a command that was sent to it. */
+interface Forwarded {
+  readonly applied: Applied;
+  readonly index: Index;
+}
+
 /** Counters and timings for metrics: numbers that only grow, and the last values. */
 export interface ReplicaStats {
   proposals: number;
@@ -126,6 +132,8 @@ export class Replica implements Member {
   #lastLeader: string | null = null;
   /** Those who wait for a leader: woken by each tick and each change of office. */
   #untilTick: (() => void)[] = [];
+  /** Those who wait until this member has applied what the leader did for them. */
+  #untilIndex: { readonly index: Index; readonly deadline: number; readonly resolve: () => void }[] = [];
   #tickRest = 0;
   #entriesSinceSnapshot = 0;
   #bytesSinceSnapshot = 0;
@@ -205,7 +213,7 @@ export class Replica implements Member {
   propose<B extends CommandBody>(body: B): Promise<Applied<ResultOf<B["kind"]>>> {
     return new Promise<Applied>((resolve, reject) => {
       try {
-        if (!this.#propose(body, resolve, reject)) this.#forward(body).then(resolve, reject);
+        if (this.#propose(body, resolve, reject) === null) this.#forward(body).then(resolve, reject);
       } catch (error) {
         this.stats.proposalsFailed++;
         reject(error as Error);
@@ -213,8 +221,8 @@ export class Replica implements Member {
     }) as Promise<Applied<ResultOf<B["kind"]>>>;
   }
 
-  /** @returns false when this member does not lead: nothing was done */
-  #propose(body: CommandBody, resolve: (applied: Applied) => void, reject: (error: QuorateError) => void): boolean {
+  /** @returns its index; null when this member does not lead: nothing was done */
+  #propose(body: CommandBody, resolve: (applied: Applied) => void, reject: (error: QuorateError) => void): Index | null {
     if (this.#failure !== null || this.#stopping) throw errStopped();
     const command = { ...body, time: this.#storeClock.now() } as Command;
     const data = encodeCommand(command);
@@ -228,11 +236,11 @@ export class Replica implements Member {
     if (!proposed.ok) {
       if (proposed.why === "overloaded") throw errTooManyRequests();
       if (proposed.why === "stopped") throw errStopped();
-      return false;
+      return null;
     }
     this.stats.proposals++;
     this.#waiters.set(proposed.index, { command, term: proposed.term, resolve, reject });
-    return true;
+    return proposed.index;
   }
 
   /**
@@ -242,11 +250,41 @@ export class Replica implements Member {
   async #forward(body: CommandBody): Promise<Applied> {
     if (isLeadersOwn(body)) throw errNotLeader(); // must not take effect under another leader
     const data = encodeCommand({ ...body, time: 0 } as Command);
-    const answer = await this.#askLeader(
-      { propose: data },
-      () => new Promise<Applied | undefined>((resolve, reject) => void (this.#propose(body, resolve, reject) || resolve(undefined))),
-    );
-    return answer as Applied;
+    const answer = (await this.#askLeader({ propose: data }, () => this.#proposeHere(body))) as Forwarded;
+    await this.#untilApplied(answer.index);
+    return answer.applied;
+  }
+
+  /** @returns undefined when this member does not lead */
+  async #proposeHere(body: CommandBody): Promise<Forwarded | undefined> {
+    let index: Index | null = null;
+    const applied = await new Promise<Applied | null>((resolve, reject) => {
+      index = this.#propose(body, resolve, reject);
+      if (index === null) resolve(null);
+    });
+    return applied === null || index === null ? undefined : { applied, index };
+  }
+
+  /**
+   * So that whoever wrote through this member finds it here, also by a serializable read. Given up after a while: the command is done,
+   * and saying so must not depend on how far behind this member is.
+   */
+  async #untilApplied(index: Index): Promise<void> {
+    if (this.#appliedIndex >= index) return;
+    const deadline = this.#options.clock.monotonicMs() + FORWARD_MS_MAX;
+    await new Promise<void>((resolve) => this.#untilIndex.push({ index, deadline, resolve }));
+  }
+
+  #releaseApplied(): void {
+    if (this.#untilIndex.length === 0) return;
+    const now = this.#options.clock.monotonicMs();
+    const over = this.#failure !== null || this.#stopping;
+    const waiting = this.#untilIndex;
+    this.#untilIndex = [];
+    for (const one of waiting) {
+      if (over || one.index <= this.#appliedIndex || one.deadline < now) one.resolve();
+      else this.#untilIndex.push(one);
+    }
   }
 
   /**
@@ -285,9 +323,9 @@ export class Replica implements Member {
     const { propose, keepAlive, leaseRemaining, membership } = (request ?? {}) as Record<string, unknown>;
     if (propose instanceof Uint8Array) {
       const body: CommandBody = decodeCommand(propose);
-      return new Promise<Applied>((resolve, reject) => {
-        if (!this.#propose(body, resolve, reject)) reject(errNotLeader());
-      });
+      const done = await this.#proposeHere(body);
+      if (done === undefined) throw errNotLeader();
+      return done;
     }
     if (typeof keepAlive === "string") return this.#keepAliveHere(keepAlive);
     if (typeof leaseRemaining === "string") return this.#leaseRemainingHere(leaseRemaining);
@@ -329,6 +367,7 @@ export class Replica implements Member {
     this.stats.applied += entries.length;
     this.stats.appliedBatches++;
     this.#store.flush();
+    this.#releaseApplied();
   }
 
   #applyCommand(entry: Entry): void {
@@ -385,6 +424,7 @@ export class Replica implements Member {
   }
 
   #wake(): void {
+    this.#releaseApplied();
     for (const resolve of this.#untilTick.splice(0)) resolve();
   }
 
