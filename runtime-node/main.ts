@@ -7,6 +7,7 @@ import { ConfigError, readSettings } from "./config.ts";
 import { whyNotTaken } from "./etcd-flags.ts";
 import { packageVersion } from "./package-version.ts";
 import { SETTING_NAMES, type SettingName, defaultOf, isBoolean, metaOf, variableOf } from "./settings.ts";
+import { snapshotCommand } from "./snapshot/snapshot-command.ts";
 
 /** Of a wrong command line. */
 const EXIT_USAGE = 2;
@@ -55,6 +56,7 @@ function createProgram(): Command {
     .showHelpAfterError("(quorate --help, or quorate serve --help, tells what there is)")
     .addHelpText("after", EXAMPLES);
   program.addCommand(serveCommand());
+  program.addCommand(snapshotCommand());
   return program;
 }
 

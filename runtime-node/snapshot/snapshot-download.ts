@@ -38,7 +38,7 @@ export async function* downloadSnapshot(endpoint: string, signal?: AbortSignal):
   } catch (error) {
     if (isQuorateError(error)) throw error;
     const after = received === 0 ? "" : ` after ${received} bytes`;
-    const message = `no snapshot from ${endpoint}${after}: ${textOf(error)}`;
+    const message = `no snapshot from ${endpoint}${after}: ${signal?.aborted === true ? "it was interrupted" : textOf(error)}`;
     throw new QuorateError("unavailable", "snapshotFailed", message, { endpoint, received }, { cause: error });
   }
 }
@@ -107,6 +107,5 @@ async function refusal(reply: IncomingMessage): Promise<string> {
 function textOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(textOf).join("; ");
   if (!(error instanceof Error)) return String(error);
-  if (error.name === "AbortError") return "it was interrupted";
   return error.message === "aborted" ? "the connection broke" : error.message;
 }

@@ -28,7 +28,13 @@ export function humanBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];
   const power = Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
   const value = Math.floor((bytes / 1000 ** power) * 10 + 0.5) / 10;
-  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ${units[power]}`;
+  return `${value < 10 ? value.toFixed(1) : halfToEven(value)} ${units[power]}`;
+}
+
+/** As Go prints a number without digits after the point: 20.5 is 20. */
+function halfToEven(value: number): number {
+  const whole = Math.floor(value);
+  return value - whole === 0.5 && whole % 2 === 0 ? whole : Math.round(value);
 }
 
 /** Headings centred, values to the right, as etcdctl's. */
