@@ -209,11 +209,9 @@ describe("clusters", () => {
 
     // A member that joins gets what the log no longer has: the restored snapshot.
     const place = await cluster.place("m4");
-    const listed = () => callV3<{ members: { clientURLs?: string[] }[] }>(agent, cluster.urls[0]!, "/v3/cluster/member/list", {});
-    await untilTrue(async () => (await listed()).members.every(({ clientURLs = [] }) => clientURLs.length > 0), {
-      what: () => "all members have told about themselves",
-    });
-    await callV3(agent, cluster.urls[0]!, "/v3/cluster/member/add", { peerURLs: [place.peerUrl] });
+    // Refused until all members have told the leader about themselves.
+    const add = () => ask(agent, cluster.urls[0]!, "POST", "/v3/cluster/member/add", JSON.stringify({ peerURLs: [place.peerUrl] }));
+    await untilTrue(async () => (await add())?.status === 200, { what: () => "a member is added" });
     await cluster.join(place);
     await untilSame(cluster);
     expect((await all(place.url)).kvs!.length).toBe(31);
