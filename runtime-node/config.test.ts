@@ -34,6 +34,7 @@ describe("readSettings()", () => {
       "initial-cluster-state": "new",
       "initial-cluster-token": "etcd-cluster",
       "strict-reconfig-check": true,
+      "force-new-cluster": false,
       "peer-client-cert-auth": false,
       "heartbeat-interval": 100,
       "election-timeout": 1_000,

@@ -16,7 +16,7 @@ const GROUPS: readonly (readonly [reason: string, names: string])[] = [
   [TLS, "cert-file key-file client-cert-auth trusted-ca-file auto-tls client-crl-file cipher-suites self-signed-cert-validity"],
   [TLS, "peer-auto-tls peer-crl-file peer-cert-allowed-cn"],
   [TLS, "ca-file peer-ca-file client-cert-file client-key-file peer-client-cert-file peer-client-key-file"],
-  [CLUSTER, "pre-vote force-new-cluster"],
+  [CLUSTER, "pre-vote"],
   [PROXY, "proxy proxy-failure-wait"],
   [CLUSTER, "initial-election-tick-advance max-snapshots max-wals experimental-initial-corrupt-check experimental-corrupt-check-time"],
   [DISCOVERY, "discovery discovery-srv discovery-srv-name discovery-fallback discovery-proxy"],

@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { resolve } from "node:path";
 import { FileLogStorage } from "../adapters/file-storage/file-log-storage.ts";
+import type { FileSystem } from "../adapters/file-storage/file-system.ts";
 import { NodeFileSystem } from "../adapters/file-storage/node-file-system.ts";
 import { MeasuredConsensus, MeasuredFileSystem, Measures } from "../adapters/prometheus/measures.ts";
 import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.ts";
@@ -25,6 +26,7 @@ import { bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import { packageVersion } from "./package-version.ts";
 import type { Settings } from "./settings.ts";
+import { finishNewCluster, forceNewCluster } from "./snapshot/force-new-cluster.ts";
 import { clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from "./timing.ts";
 
 /** How often the replica looks at its duties, at least. */
@@ -53,7 +55,9 @@ export interface RunningServer {
 export async function startServer(settings: Settings, logger: Logger): Promise<RunningServer> {
   const directory = resolve(settings["data-dir"]);
   const measures = new Measures();
-  const storage = new FileLogStorage({ directory, fileSystem: new MeasuredFileSystem(new NodeFileSystem(), measures) });
+  const fileSystem = new MeasuredFileSystem(new NodeFileSystem(), measures);
+  await recoverQuorumLoss(settings, directory, fileSystem, logger);
+  const storage = new FileLogStorage({ directory, fileSystem });
   /** Known when the ports are. */
   let clientUrls: readonly string[] | null = null;
   let onFailed: (error: Error) => void = () => {};
@@ -124,6 +128,20 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     await close();
     throw error;
   }
+}
+
+/** Before the directory is looked at: an unfinished swap is finished, and with `--force-new-cluster` a new cluster made of what is there. */
+async function recoverQuorumLoss(settings: Settings, directory: string, fileSystem: FileSystem, logger: Logger): Promise<void> {
+  if (await finishNewCluster(directory, fileSystem)) logger.warn("a new cluster that a crash had left half made was finished");
+  if (!settings["force-new-cluster"]) return;
+  const { kind, ...made } = await forceNewCluster({
+    directory,
+    name: settings.name,
+    peerUrls: settings["initial-advertise-peer-urls"],
+    fileSystem,
+  });
+  if (kind === "alone") logger.warn(made, "--force-new-cluster has nothing to do: the member is alone already");
+  else logger.warn(made, "this member goes on as a new cluster of itself alone; add the others as new members, without their old data");
 }
 
 /** The consensus among members over TCP, on this member's log. */

@@ -151,6 +151,17 @@ export const settingsSchema = z.strictObject({
         description: "Refuse to add or remove a member when those that are up would not be enough afterwards.",
       }),
     ),
+  "force-new-cluster": flag()
+    .default(false)
+    .meta(
+      meta({
+        group: "Cluster",
+        placeholder: "BOOL",
+        wants: "true or false",
+        description:
+          "When most members are lost for good: go on with this one's data as a new cluster of it alone. The old directory is kept beside it. Without effect on a member that is alone.",
+      }),
+    ),
   "heartbeat-interval": whole(1, 60_000)
     .default(100)
     .meta(

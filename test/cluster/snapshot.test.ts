@@ -3,8 +3,6 @@ import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "nod
 import { Agent } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { NodeFileSystem } from "../../adapters/file-storage/node-file-system.ts";
-import { forceNewCluster } from "../../runtime-node/snapshot/force-new-cluster.ts";
 import { freePort } from "../helpers/free-port.ts";
 import { runCommand } from "../helpers/run-command.ts";
 import { writeBackup } from "../helpers/sample-backup.ts";
@@ -223,19 +221,18 @@ describe("clusters", () => {
     const saved = await all(cluster.urls[0]!);
     for (const { process: one } of cluster.members) await one.kill("SIGKILL");
     const [survivor, other] = cluster.members;
-    const forced = await forceNewCluster({
-      directory: survivor!.dataDir,
-      name: survivor!.name,
-      peerUrls: [survivor!.peerUrl],
-      fileSystem: new NodeFileSystem(),
-    });
-    expect(forced).toMatchObject({ kind: "made", clusterIdBefore: saved.header.cluster_id, membersLeftBehind: 2 });
-    await cluster.restart(survivor!.name);
+    await cluster.restart(survivor!.name, ["--force-new-cluster"]);
+    expect(cluster.member(survivor!.name).process.output()).toContain('"membersLeftBehind":2');
+    // Left in a start script, the flag does nothing more.
+    const { header: forced } = await all(survivor!.url);
+    await cluster.restart(survivor!.name, ["--force-new-cluster"]);
+    expect(cluster.member(survivor!.name).process.output()).toContain("nothing to do");
     // Comes back with its old data, alone: no quorum there, and nobody here who listens.
     await cluster.restart(other!.name, [], false);
     const after = await all(survivor!.url);
     expect(after.kvs).toEqual(saved.kvs);
-    expect(after.header.cluster_id).toBe(forced.clusterId);
+    expect(after.header.cluster_id).toBe(forced.cluster_id);
+    expect(after.header.cluster_id).not.toBe(saved.header.cluster_id);
     expect(after.header.member_id).toBe(saved.header.member_id);
     expect(Number(after.header.revision)).toBe(Number(saved.header.revision) + 1_000_000);
     expect(await watchFrom(survivor!.url, saved.header.revision)).toMatchObject({ canceled: true });
@@ -243,6 +240,6 @@ describe("clusters", () => {
     const { members } = await callV3<{ members: unknown[] }>(agent, survivor!.url, "/v3/cluster/member/list", {});
     expect(members.length).toBe(1);
     await untilTrue(async () => (await ask(agent, other!.url, "GET", "/health"))?.status === 503, { what: () => "the other is up, alone" });
-    if (forced.kind === "made") rmSync(forced.keptDirectory, { recursive: true });
+    rmSync(`${survivor!.dataDir}.before-${BigInt(saved.header.cluster_id).toString(16)}`, { recursive: true });
   });
 });
