@@ -114,6 +114,18 @@ test("the newest configuration counts, whether committed or not", async () => {
   expect(await force()).toMatchObject({ kind: "made", membersLeftBehind: 1 });
 });
 
+test("a flag that was left there does not throw out the members that were added since", async () => {
+  await survivor(1, 2);
+  const first = await force();
+  const { recovered } = await open(place);
+  const grown = applyChange(recovered.snapshot!.config, { add: [{ id: "2", meta: "{}", as: "voter" }] }) as Config;
+  await append([{ term: 3, index: 2, kind: "config", data: encodeConfig(grown) }], 2);
+  await expect(force()).rejects.toMatchObject({ reason: "exists", message: expect.stringContaining("start without the flag") as string });
+  expect((await open(place)).recovered.identity?.clusterId).toBe(first.clusterId);
+  renameSync(`${place}.before-1234`, join(dir, "away"));
+  expect(await force()).toMatchObject({ kind: "made", clusterIdBefore: first.clusterId });
+});
+
 test("two survivors make two clusters", async () => {
   const ids = new Set<string>();
   for (let n = 0; n < 3; n++) {

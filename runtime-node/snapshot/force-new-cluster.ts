@@ -15,8 +15,8 @@
  *     4  DIR.new-cluster is renamed to DIR
  */
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import { resolve } from "node:path";
+import { readdir, rm } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
 import { FileLogStorage } from "../../adapters/file-storage/file-log-storage.ts";
 import type { FileSystem } from "../../adapters/file-storage/file-system.ts";
 import { IDENTITY_NAME } from "../../adapters/file-storage/identity-file.ts";
@@ -79,8 +79,8 @@ export async function finishNewCluster(directory: string, fileSystem: FileSystem
 }
 
 /**
- * @throws QuorateError `nothingToRecover` when the directory holds no member or no data; `exists` when there is a kept directory of the
- *   same old cluster already; `mountPoint`; what the storage throws when it is damaged or in use. The directory is as it was then
+ * @throws QuorateError `nothingToRecover` when the directory holds no member or no data; `exists` when a directory that an
+ *   earlier run kept is still beside it; `mountPoint`; what the storage throws when it is damaged or in use. The directory is as it was then
  */
 export async function forceNewCluster(options: ForceNewClusterOptions): Promise<ForcedNewCluster> {
   const { fileSystem, name, peerUrls } = options;
@@ -92,12 +92,8 @@ export async function forceNewCluster(options: ForceNewClusterOptions): Promise<
   const config = newestConfig(recovered);
   if (config === null || isAlone(config, memberId)) return { kind: "alone", clusterId: clusterIdBefore };
 
+  await refuseSecondTime(place);
   const keptDirectory = `${place}.before-${BigInt(clusterIdBefore).toString(16)}`;
-  if (existsSync(keptDirectory)) {
-    throw new QuorateError("alreadyExists", "exists", `${keptDirectory} is there already: move it away first`, {
-      directory: keptDirectory,
-    });
-  }
   const revision = beginNewLife(state, options.bumpRevision ?? BUMP_REVISION_DEFAULT);
   const clusterId = clusterIdOf([memberId, clusterIdBefore, randomId()]);
   await removeLeftover(fileSystem, part);
@@ -137,6 +133,19 @@ export async function forceNewCluster(options: ForceNewClusterOptions): Promise<
 function namesOf(directory: string): { place: string; part: string; ready: string } {
   const place = resolve(directory);
   return { place, part: `${place}.new-cluster.part`, ready: `${place}.new-cluster` };
+}
+
+/**
+ * A flag that was left in the command line must not throw out the members that were added since: what an earlier run kept tells that there
+ * was one, until it is moved away.
+ */
+async function refuseSecondTime(place: string): Promise<void> {
+  const kept = (await readdir(dirname(place))).find((name) => name.startsWith(`${basename(place)}.before-`));
+  if (kept === undefined) return;
+  const message =
+    `--force-new-cluster was used for ${place} before, and there are other members again: start without the flag; ` +
+    `if most of them are lost once more, move ${kept} away first`;
+  throw new QuorateError("alreadyExists", "exists", message, { directory: `${dirname(place)}/${kept}` });
 }
 
 /** All that the disk holds, as one state. Lets go of the directory again. */

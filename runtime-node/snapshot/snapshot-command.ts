@@ -110,7 +110,7 @@ function restoreCommand(): Command {
         bumpRevision: flags.bumpRevision,
         fileSystem: await fileSystem(),
       });
-      console.log(report(restored));
+      console.log(report(restored, flags.name));
     }),
   );
 }
@@ -156,7 +156,7 @@ function membersOf(flag: string, text: string, prefix: string): NamedMember[] {
   throw new ConfigError(`${flag} ${JSON.stringify(text)} cannot be taken: wanted are ${wanted}`);
 }
 
-function report(restored: Restored): string {
+function report(restored: Restored, name: string): string {
   const hex = (id: string): string => BigInt(id).toString(16);
   const { revisionBefore, revisionAfter } = restored;
   const history = revisionAfter === revisionBefore ? "with its history" : `raised from ${revisionBefore}; older ones are compacted`;
@@ -164,5 +164,6 @@ function report(restored: Restored): string {
     `Restored into ${restored.directory}`,
     `Member ${hex(restored.memberId)} of the new cluster ${hex(restored.clusterId)} (the backup is of ${hex(restored.clusterIdBefore)})`,
     `Revision ${revisionAfter}, ${history}`,
+    `Start it with: quorate serve --name ${name} --data-dir ${restored.directory}, and its addresses`,
   ].join("\n");
 }
