@@ -11,11 +11,12 @@ import { hasWrk } from "./load/run-load.ts";
 import { table, type Progress, type Row } from "./row.ts";
 import { memoryAndRestart } from "./workloads/memory-and-restart.ts";
 import { clusterThroughput, failover } from "./workloads/cluster.ts";
+import { layers } from "./workloads/layers.ts";
 import { snapshotPause } from "./workloads/snapshot-pause.ts";
 import { oneConnection, throughput } from "./workloads/throughput.ts";
 import { watchFanOut } from "./workloads/watch-fan-out.ts";
 
-const OTHER_WORKLOADS = ["one", "watch", "memory", "snapshot", "cluster", "failover"] as const;
+const OTHER_WORKLOADS = ["one", "watch", "memory", "snapshot", "layers", "cluster", "failover"] as const;
 const ALL: readonly string[] = [...UNARY_WORKLOADS, ...OTHER_WORKLOADS];
 
 const { values, positionals } = parseArgs({
@@ -37,6 +38,7 @@ if (unary.length > 0) rows.push(...(await throughput(unary, { rounds, seconds, p
 if (chosen("one")) rows.push(...(await oneConnection({ rounds, seconds, progress })));
 if (chosen("watch")) rows.push(...(await watchFanOut({ rounds, progress })));
 if (chosen("memory")) rows.push(...(await memoryAndRestart({ progress })));
+if (chosen("layers")) rows.push(...(await layers({ progress })));
 if (chosen("cluster")) rows.push(...(await clusterThroughput({ rounds, seconds, progress })));
 if (chosen("failover")) rows.push(...(await failover({ progress })));
 if (chosen("snapshot")) rows.push(...(await snapshotPause({ progress })));
