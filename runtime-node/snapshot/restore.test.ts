@@ -150,6 +150,17 @@ describe("refused, and nothing is left behind:", () => {
     expect(names()).toEqual(["backup.snap"]);
   });
 
+  test("a disk that fails on the way", async () => {
+    writeBackup(file);
+    class FailingFileSystem extends NodeFileSystem {
+      override rename(from: string, to: string): Promise<void> {
+        return from.endsWith(".part") ? Promise.reject(new Error("no more")) : super.rename(from, to);
+      }
+    }
+    await expect(restore("a", { fileSystem: new FailingFileSystem() })).rejects.toThrowError("no more");
+    expect(names()).toEqual(["backup.snap"]);
+  });
+
   test("somebody else's directory in place of DIR.part", async () => {
     writeBackup(file);
     mkdirSync(join(dir, "a.part"));
