@@ -12,11 +12,12 @@ import { table, type Progress, type Row } from "./row.ts";
 import { memoryAndRestart } from "./workloads/memory-and-restart.ts";
 import { clusterThroughput, failover } from "./workloads/cluster.ts";
 import { layers } from "./workloads/layers.ts";
+import { snapshotTransfer } from "./workloads/snapshot-transfer.ts";
 import { snapshotPause } from "./workloads/snapshot-pause.ts";
 import { oneConnection, throughput } from "./workloads/throughput.ts";
 import { watchFanOut } from "./workloads/watch-fan-out.ts";
 
-const OTHER_WORKLOADS = ["one", "watch", "memory", "snapshot", "layers", "cluster", "failover"] as const;
+const OTHER_WORKLOADS = ["one", "watch", "memory", "snapshot", "layers", "cluster", "failover", "transfer"] as const;
 const ALL: readonly string[] = [...UNARY_WORKLOADS, ...OTHER_WORKLOADS];
 
 const { values, positionals } = parseArgs({
@@ -40,6 +41,7 @@ if (chosen("watch")) rows.push(...(await watchFanOut({ rounds, progress })));
 if (chosen("memory")) rows.push(...(await memoryAndRestart({ progress })));
 if (chosen("layers")) rows.push(...(await layers({ progress })));
 if (chosen("cluster")) rows.push(...(await clusterThroughput({ rounds, seconds, progress })));
+if (chosen("transfer")) rows.push(...(await snapshotTransfer({ progress })));
 if (chosen("failover")) rows.push(...(await failover({ progress })));
 if (chosen("snapshot")) rows.push(...(await snapshotPause({ progress })));
 
