@@ -1,46 +1,29 @@
 /**
- * A disk that can no longer make anything durable (failing-sync.c, preloaded): the server ends, names the file, and acknowledges nothing
+ * A disk that can no longer make anything durable (bad-disk.c, preloaded): the server ends, names the file, and acknowledges nothing
  * from then on; what it acknowledged before is there.
  */
-import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
 import { Agent } from "node:http";
-import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startQuorate } from "../helpers/start-quorate.ts";
-import { tempDir } from "../helpers/temp-dir.ts";
+import { BadDisk, compileBadDisk } from "./bad-disk.ts";
 import { ask, base64, callV3, fromBase64 } from "./http.ts";
 
-/** @returns the compiled library, or undefined where there is no C compiler, or no preloading as Linux has it */
-function compile(): string | undefined {
-  if (process.platform !== "linux") return undefined;
-  const library = join(tempDir("shim"), "failing-sync.so");
-  try {
-    execFileSync("gcc", ["-shared", "-fPIC", "-O1", "-o", library, join(import.meta.dirname, "failing-sync.c"), "-ldl"], {
-      stdio: "ignore",
-    });
-  } catch {
-    return undefined;
-  }
-  return library;
-}
-
-const library = compile();
+const library = compileBadDisk();
 
 test.skipIf(library === undefined)(
   `a failed sync ends the server, and nothing is acknowledged after it${library === undefined ? " (skipped: needs Linux and gcc)" : ""}`,
   { timeout: 60_000 },
   async () => {
-    const when = join(tempDir("shim"), "fail-now");
+    const disk = new BadDisk(library as string);
     const agent = new Agent({ keepAlive: true });
-    const server = await startQuorate({ env: { LD_PRELOAD: library as string, FAIL_SYNC_WHEN: when } });
+    const server = await startQuorate({ env: disk.env });
     try {
       const put = (n: number): ReturnType<typeof ask> => {
         const body = JSON.stringify({ key: base64(`key${n}`), value: base64(String(n)) });
         return ask(agent, server.url, "POST", "/v3/kv/put", body);
       };
       for (let n = 0; n < 50; n++) expect((await put(n))?.status).toBe(200);
-      writeFileSync(when, "");
+      disk.fail();
       // All of these come after the disk failed: none may be acknowledged.
       const late = await Promise.all(Array.from({ length: 20 }, (_, n) => put(100 + n)));
       expect(late.filter((reply) => reply?.status === 200)).toEqual([]);
