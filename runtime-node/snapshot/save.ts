@@ -9,7 +9,7 @@ import { dirname, resolve } from "node:path";
 import type { FileSystem, OpenFile } from "../../adapters/file-storage/file-system.ts";
 import { errorCode } from "../../adapters/file-storage/file-system.ts";
 import { writeWhole } from "../../adapters/file-storage/segment.ts";
-import { QuorateError } from "../../core/errors.ts";
+import { QuorateError, isQuorateError } from "../../core/errors.ts";
 import { type Backup, readBackup } from "./backup-file.ts";
 import { downloadSnapshot } from "./snapshot-download.ts";
 
@@ -33,7 +33,7 @@ export async function saveSnapshot({ endpoint, file, fileSystem, signal }: SaveO
   });
   try {
     await fill(out, downloadSnapshot(endpoint, signal));
-    const saved = await readBackup(fileSystem, part);
+    const saved = await verify(fileSystem, part, endpoint);
     refuseExisting(path, "was made meanwhile and is not overwritten");
     await fileSystem.rename(part, path);
     await fileSystem.syncDirectory(dirname(path));
@@ -54,6 +54,15 @@ async function fill(out: OpenFile, pieces: AsyncIterable<Buffer>): Promise<void>
     await out.sync();
   } finally {
     await out.close();
+  }
+}
+
+async function verify(fileSystem: FileSystem, part: string, endpoint: string): Promise<Backup> {
+  try {
+    return await readBackup(fileSystem, part);
+  } catch (error) {
+    if (!isQuorateError(error)) throw error;
+    throw new QuorateError(error.code, error.reason, `what came from ${endpoint} is not kept: ${error.message}`, error.details);
   }
 }
 
