@@ -38,6 +38,8 @@ export interface ConsensusStatus {
   readonly commit: Index;
   readonly applied: Index;
   readonly last: Index;
+  /** What keeps this member from doing its part, for an operator; null when all is well. */
+  readonly problem: string | null;
 }
 
 export interface ConsensusMember {

@@ -104,7 +104,9 @@ export class RaftConsensus implements Consensus {
   #leader: NodeId | null = null;
   #applied: Index = 0;
   /** Readys whose write is under way, oldest first. */
-  #writes: { readonly seq: number; durable: boolean; readonly after: readonly Message[] }[] = [];
+  #writes: { readonly seq: number; readonly since: number; durable: boolean; readonly after: readonly Message[] }[] = [];
+  /** The disk was found hanging, and an operator was told. */
+  #stalled = false;
   #config: { current: Config; index: Index; committed: boolean };
   /** Newest opening of each peer's storage that was seen. */
   readonly #boots = new Map<NodeId, number>();
@@ -277,6 +279,21 @@ export class RaftConsensus implements Consensus {
     this.#node.tick(ticks);
     this.#pump();
     this.#upholdReads();
+    this.#watchDisk();
+  }
+
+  /** The core hands over by itself when the leader's disk hangs; a person has to know too. */
+  #watchDisk(): void {
+    const stalled = this.#diskProblem() !== null;
+    if (stalled === this.#stalled) return;
+    this.#stalled = stalled;
+    this.#options.onNotice(stalled ? "warn" : "info", this.#diskProblem() ?? "the disk finishes its writes again");
+  }
+
+  #diskProblem(): string | null {
+    const oldest = this.#writes[0];
+    if (oldest === undefined || this.#ticks - oldest.since <= this.#limits.diskStallTicks) return null;
+    return "the disk does not finish a write of the log: this member can neither lead nor vote";
   }
 
   /** A question that failed is asked again, as a new one; one that was lost too, after an election's time. None waits for ever. */
@@ -433,7 +450,7 @@ export class RaftConsensus implements Consensus {
   #persist({ seq, hard, entries, mustSync, sendAfterPersist: after }: Ready): void {
     const batch = hard === undefined ? { entries } : { hard, entries };
     if (mustSync) {
-      const write = { seq, durable: false, after };
+      const write = { seq, since: this.#ticks, durable: false, after };
       this.#writes.push(write);
       this.#storage.append(batch, true).then(
         () => {
@@ -448,7 +465,7 @@ export class RaftConsensus implements Consensus {
     if (hard !== undefined) this.#storage.append(batch, false).catch((error: unknown) => this.#fail(error));
     if (after.length === 0) return;
     if (this.#writes.length > 0) {
-      this.#writes.push({ seq, durable: true, after });
+      this.#writes.push({ seq, since: this.#ticks, durable: true, after });
       return;
     }
     this.#node!.persisted(seq);
@@ -668,9 +685,12 @@ export class RaftConsensus implements Consensus {
   // ---- how it is
 
   status(): ConsensusStatus {
-    if (this.#node === null) return { leader: null, leading: false, term: 0, commit: 0, applied: 0, last: 0 };
-    const { leader, role, term, commit, last } = this.#node.status();
-    return { leader, leading: role === "leader", term, commit, applied: this.#applied, last };
+    if (this.#node === null) return { leader: null, leading: false, term: 0, commit: 0, applied: 0, last: 0, problem: null };
+    const { leader, role, term, commit, last, amnesiac } = this.#node.status();
+    const problem = amnesiac
+      ? "this member lost entries that it had acknowledged, and does not vote any more: remove it, and add it as a new member"
+      : this.#diskProblem();
+    return { leader, leading: role === "leader", term, commit, applied: this.#applied, last, problem };
   }
 
   raftStatus(): Status | null {

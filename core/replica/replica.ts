@@ -631,6 +631,7 @@ export class Replica implements Member {
     const status = this.#consensus.status();
     const problems = this.#store.alarms().map((alarm) => `alarm ${alarm.alarm.toUpperCase()} of member ${alarm.memberId}`);
     if (this.#failure !== null) problems.push(this.#failure.message);
+    if (status.problem !== null) problems.push(status.problem);
     return {
       leaderId: status.leader ?? "0",
       term: status.term,

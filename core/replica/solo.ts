@@ -156,6 +156,7 @@ export class Solo implements Consensus {
       commit: this.#applied,
       applied: this.#applied,
       last: this.#last,
+      problem: null,
     };
   }
 

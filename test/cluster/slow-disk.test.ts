@@ -34,6 +34,9 @@ describe.skipIf(library === undefined)(`a cluster with a bad disk${library === u
     // Twice the election timeout until it is noticed, and the time of an election.
     expect(performance.now() - began).toBeLessThan(8_000);
     expect(await members.untilLeader(others)).not.toBe(leader);
+    const status = await callV3<{ errors?: string[] }>(agent, members.member(leader).url, "/v3/maintenance/status", {});
+    expect(status.errors?.join()).toContain("the disk does not finish a write");
+    expect(members.member(leader).process.output()).toContain("the disk does not finish a write");
     disks.get(leader)!.recover();
     await stuck; // answered one way or the other
     await untilTrue(
