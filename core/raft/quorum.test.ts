@@ -28,7 +28,7 @@ function bruteCommitted({ voters, outgoing }: Config, durable: ReadonlyMap<NodeI
   return 0;
 }
 
-test("committedIndex() equals brute force for every joint configuration up to 3+3 voters (trap: an order kept up to date drifts, openraft 1802)", () => {
+test("T41: committedIndex() equals brute force for every joint configuration up to 3+3 voters (trap: an order kept up to date drifts, openraft 1802)", () => {
   const configs = allJoint();
   expect(configs.length).toBeGreaterThan(1500);
   fc.assert(

@@ -219,7 +219,7 @@ describe("members", () => {
     expect(await list(cluster.member(leader).url)).toHaveLength(2);
   });
 
-  test("an empty disk under an old id is refused, by those who are up at its start and by those who come later", async () => {
+  test("T39: an empty disk under an old id is refused, by those who are up at its start and by those who come later", async () => {
     const cluster = await start({ size: 3 });
     await cluster.untilLeader();
     await untilTrue(async () => (await list(cluster.urls[0]!)).every((one) => one.clientURLs !== undefined), {
@@ -241,7 +241,7 @@ describe("members", () => {
     expect(await get(cluster.urls[0]!, "k")).toBe("without m3");
   });
 
-  test("a copy of an old disk is refused", async () => {
+  test("T29: a copy of an old disk is refused", async () => {
     const cluster = await start({ size: 3 });
     await cluster.untilLeader();
     const m3 = cluster.member("m3");

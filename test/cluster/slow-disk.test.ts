@@ -22,7 +22,7 @@ describe.skipIf(library === undefined)(`a cluster with a bad disk${library === u
     return { disks, leader, others: members.members.map(({ name }) => name).filter((name) => name !== leader), members };
   }
 
-  test("a leader whose disk hangs hands over, writes go on, and it comes back", { timeout: 60_000 }, async () => {
+  test("T14: a leader whose disk hangs hands over, writes go on, and it comes back", { timeout: 60_000 }, async () => {
     const { disks, leader, others, members } = await start();
     expect((await put(members.member(leader).url, "before"))?.status).toBe(200);
     disks.get(leader)!.stall();
@@ -48,7 +48,7 @@ describe.skipIf(library === undefined)(`a cluster with a bad disk${library === u
     );
   });
 
-  test("a follower with a slow disk slows nobody down and costs no election", { timeout: 60_000 }, async () => {
+  test("T15: a follower with a slow disk slows nobody down and costs no election", { timeout: 60_000 }, async () => {
     const { disks, leader, others, members } = await start();
     const before = (await members.statuses()).get(leader)!.term;
     disks.get(others[0]!)!.slow(400);

@@ -72,7 +72,7 @@ async function watchFrom(url: string, revision: string): Promise<{ canceled?: bo
   return undefined;
 }
 
-test("save, kill, restore, start: everything is there, and nobody of the old life goes back in time", async () => {
+test("T40: save, kill, restore, start: everything is there, and nobody of the old life goes back in time", async () => {
   const before = await serve();
   for (let n = 0; n < 50; n++) await put(before.url, `k${n % 20}`, `v${n}`);
   await callV3(agent, before.url, "/v3/lease/grant", { TTL: 900, ID: 77 });

@@ -9,7 +9,7 @@ function kinds(messages: readonly Message[]): string[] {
   return messages.map((message) => message.kind);
 }
 
-test("a vote leaves only when it is durable, at every step of an election (§3.8)", () => {
+test("T2: a vote leaves only when it is durable, at every step of an election (§3.8)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], node: { preVote: false } });
   lab.slowDisks.add("a").add("b");
   lab.tick("b", 2, T / 2);
@@ -34,7 +34,7 @@ test("a vote leaves only when it is durable, at every step of an election (§3.8
   expect([...lab.hosts.keys()].filter((id) => lab.state(id).role === "leader")).toHaveLength(1);
 });
 
-test("a removed leader still campaigns while the configuration without it is uncommitted: {a} -> {b} (§4.2.2, cowsql/raft 150)", () => {
+test("T9: a removed leader still campaigns while the configuration without it is uncommitted: {a} -> {b} (§4.2.2, cowsql/raft 150)", () => {
   const lab = new Lab({ voters: ["a"] });
   lab.tick("a");
   const added = lab.act("a", (node) => node.proposeConfig({ add: [{ id: "b", meta: "", as: "learner" }] }));
@@ -50,7 +50,7 @@ test("a removed leader still campaigns while the configuration without it is unc
   expect(lab.config("b")).toMatchObject({ voters: ["b"], outgoing: [], removed: ["a"] });
 });
 
-test("a learner that is a voter unawares votes when asked (etcd raft, campaign_learner_must_vote.txt)", () => {
+test("T10: a learner that is a voter unawares votes when asked (etcd raft, campaign_learner_must_vote.txt)", () => {
   const lab = new Lab({ voters: ["a", "b"] });
   lab.elect("a");
   const added = lab.act("a", (node) => node.proposeConfig({ add: [{ id: "c", meta: "", as: "learner" }] }));
@@ -67,7 +67,7 @@ test("a learner that is a voter unawares votes when asked (etcd raft, campaign_l
   expect(lab.state("b").role).toBe("leader");
 });
 
-test("a removed member that comes back changes no term (§4.2.3, etcd issue 14893)", () => {
+test("T11: a removed member that comes back changes no term (§4.2.3, etcd issue 14893)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.crash("c");
@@ -80,7 +80,7 @@ test("a removed member that comes back changes no term (§4.2.3, etcd issue 1489
   expect(lab.state("c").removed).toBe(true);
 });
 
-test("a member without pre-vote that was cut off cannot wedge a cluster with pre-vote and quorum check (etcd issues 8243, 8501, 10355)", () => {
+test("T12: a member without pre-vote that was cut off cannot wedge a cluster with pre-vote and quorum check (etcd issues 8243, 8501, 10355)", () => {
   const lab = new Lab({ voters: ["a", "b"] });
   const founder = lab.host("a").disk;
   lab.crash("b");
@@ -98,7 +98,7 @@ test("a member without pre-vote that was cut off cannot wedge a cluster with pre
   expect(disk.last).toBe(founder.last);
 });
 
-test("of three in a row, a-b-c without a-c, a leader emerges and stays (etcd issue 10355, the partial partition of Jensen et al., 2021)", () => {
+test("T12: of three in a row, a-b-c without a-c, a leader emerges and stays (etcd issue 10355, the partial partition of Jensen et al., 2021)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.cut("a", "c");
@@ -108,7 +108,7 @@ test("of three in a row, a-b-c without a-c, a leader emerges and stays (etcd iss
   expect(lab.state("b").term).toBe(term);
 });
 
-test.each(["deaf", "mute"])("a leader that is %s to everybody is replaced within 4 T (§6.2, hashicorp/raft divergence)", (how) => {
+test.each(["deaf", "mute"])("T13: a leader that is %s to everybody is replaced within 4 T (§6.2, hashicorp/raft divergence)", (how) => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   for (const other of ["b", "c"]) {
@@ -118,7 +118,7 @@ test.each(["deaf", "mute"])("a leader that is %s to everybody is replaced within
   lab.runUntil(() => ["b", "c"].some((id) => lab.state(id).role === "leader"), 4 * T);
 });
 
-test("a leader whose disk hangs for ever hands over within the limit and 3 T (hashicorp/raft 503, 683)", () => {
+test("T14: a leader whose disk hangs for ever hands over within the limit and 3 T (hashicorp/raft 503, 683)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.slowDisks.add("a");
@@ -132,7 +132,7 @@ test("a leader whose disk hangs for ever hands over within the limit and 3 T (ha
   expect(lab.state(leader).commit).toBe(lab.state(leader).log.last);
 });
 
-test("a slow disk below the limit changes no leader in 100 T (hashicorp/raft 503)", () => {
+test("T15: a slow disk below the limit changes no leader in 100 T (hashicorp/raft 503)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   const { term } = lab.state("a");
@@ -147,7 +147,7 @@ test("a slow disk below the limit changes no leader in 100 T (hashicorp/raft 503
   expect([lab.state("a").role, lab.state("a").term]).toEqual(["leader", term]);
 });
 
-test("after a pause of 5 T queued heartbeats are read before the timer runs out (etcd issue 7617)", () => {
+test("T37: after a pause of 5 T queued heartbeats are read before the timer runs out (etcd issue 7617)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   const queued: Message[] = [];
@@ -163,7 +163,7 @@ test("after a pause of 5 T queued heartbeats are read before the timer runs out 
   expect([lab.state("b").role, lab.state("b").term]).toEqual(["follower", term]);
 });
 
-test("members restarted within a joint configuration go on with both halves (openraft, commits 6c0ccaf3 and d60f1e85)", () => {
+test("T38: members restarted within a joint configuration go on with both halves (openraft, commits 6c0ccaf3 and d60f1e85)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   const joint = lab.act("a", (node) =>
@@ -194,7 +194,7 @@ test("members restarted within a joint configuration go on with both halves (ope
   lab.runUntil(() => ["a", "d", "e"].some((id) => lab.state(id).role === "leader" && lab.config(id).outgoing.length === 0), 12 * T);
 });
 
-test("an empty member under a reused id does not elect itself in a configuration of the past (openraft FAQ, reuse of a node id)", () => {
+test("T42: an empty member under a reused id does not elect itself in a configuration of the past (openraft FAQ, reuse of a node id)", () => {
   const lab = new Lab({ voters: ["a"] });
   lab.tick("a");
   for (const id of ["b", "c"]) {

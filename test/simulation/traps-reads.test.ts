@@ -5,7 +5,7 @@ import { Lab } from "./lab.ts";
 
 const T = 10;
 
-test("a new leader that is behind in commit answers no read before an entry of its term is committed (etcd issue 7331)", () => {
+test("T3: a new leader that is behind in commit answers no read before an entry of its term is committed (etcd issue 7331)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.run(2);
@@ -28,7 +28,7 @@ test("a new leader that is behind in commit answers no read before an entry of i
   expect(lab.reading.get(ctx)).toBeGreaterThanOrEqual(committed);
 });
 
-test("a member alone answers no read after a restart before it knows its own commit index (etcd raft issue 105)", () => {
+test("T4: a member alone answers no read after a restart before it knows its own commit index (etcd raft issue 105)", () => {
   const lab = new Lab({ voters: ["a"] });
   lab.tick("a");
   lab.propose("a", 3);
@@ -49,7 +49,7 @@ test("a member alone answers no read after a restart before it knows its own com
   expect(lab.reading.get(ctx)).toBeGreaterThan(committed);
 });
 
-test("an old reply confirms no newer read, duplicated and delayed over a change of leaders (etcd issue 20418)", () => {
+test("T5: an old reply confirms no newer read, duplicated and delayed over a change of leaders (etcd issue 20418)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.run(2);
@@ -71,7 +71,7 @@ test("an old reply confirms no newer read, duplicated and delayed over a change 
   expect(lab.reading.get(second)).toBe("failed");
 });
 
-test("a leader cut off from everybody answers no read while somebody else writes (d-engine 381, hashicorp/raft 603)", () => {
+test("T6: a leader cut off from everybody answers no read while somebody else writes (d-engine 381, hashicorp/raft 603)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], node: { checkQuorum: false } });
   lab.elect("a");
   lab.run(2);
@@ -87,7 +87,7 @@ test("a leader cut off from everybody answers no read while somebody else writes
   expect(lab.reading.get(ctx)).toBe("failed"); // definite, as soon as it knows
 });
 
-test("a read in a joint configuration needs both halves (openraft, commit d60f1e85)", () => {
+test("T38: a read in a joint configuration needs both halves (openraft, commit d60f1e85)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.run(2);
@@ -133,7 +133,7 @@ test("more reads than the limit are refused at once", () => {
   expect(asked.map((ctx) => lab.reading.get(ctx))).toEqual([undefined, undefined, "failed"]);
 });
 
-test("a lease answers at once, and not a tick beyond what drift and followers' promises allow (§6.4.1)", () => {
+test("T36: a lease answers at once, and not a tick beyond what drift and followers' promises allow (§6.4.1)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], node: { reads: "lease", maxClockDriftPpm: 100_000 } });
   lab.elect("a");
   lab.run(3);
@@ -146,7 +146,7 @@ test("a lease answers at once, and not a tick beyond what drift and followers' p
   expect(lab.node("a").hasLease()).toBe(false);
 });
 
-test("a transfer ends the lease, even one that fails (raft-rs 141)", () => {
+test("T36: a transfer ends the lease, even one that fails (raft-rs 141)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], node: { reads: "lease" } });
   lab.elect("a");
   lab.run(3);
@@ -188,7 +188,7 @@ test("a sole voter that restarts waits for the lease of the leader that is leavi
   expect(lab.state("b").role).toBe("follower");
 });
 
-test("restarted members refuse votes for T, so that a lease they acknowledged holds (§6.4.1)", () => {
+test("T36: restarted members refuse votes for T, so that a lease they acknowledged holds (§6.4.1)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], node: { reads: "lease", preVote: false } });
   lab.elect("a");
   lab.run(3);

@@ -11,7 +11,7 @@ function isAppend(message: Message): message is Append {
   return message.kind === "append";
 }
 
-test("§3.6.2, figure 3.7: an entry of an older term is not committed by counting", () => {
+test("T1: §3.6.2, figure 3.7: an entry of an older term is not committed by counting", () => {
   const lab = new Lab({ voters: ["a", "b", "c", "d", "e"], node: { preVote: false, checkQuorum: false } });
   lab.elect("a");
   const place = lab.state("a").log.last + 1;
@@ -37,7 +37,7 @@ test("§3.6.2, figure 3.7: an entry of an older term is not committed by countin
   lab.runUntil(() => lab.allEqual(), 20 * T);
 });
 
-test("a configuration goes with its entry when that is overwritten, also over a restart (§4.1, jraft 1)", () => {
+test("T8: a configuration goes with its entry when that is overwritten, also over a restart (§4.1, jraft 1)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.isolate("a");
@@ -55,7 +55,7 @@ test("a configuration goes with its entry when that is overwritten, also over a 
   expect(lab.allEqual()).toBe(true);
 });
 
-test("single-server changes of two leaders: the second is refused until an entry of the own term is committed (braft 182; Ongaro, raft-dev, 2015)", () => {
+test("T7: single-server changes of two leaders: the second is refused until an entry of the own term is committed (braft 182; Ongaro, raft-dev, 2015)", () => {
   const lab = new Lab({ voters: ["a", "b", "c", "d"] });
   lab.elect("a");
   lab.isolate("a");
@@ -70,7 +70,7 @@ test("single-server changes of two leaders: the second is refused until an entry
   expect(lab.act("b", (node) => node.proposeConfig({ remove: ["a"] }))).toMatchObject({ ok: false, why: "term-not-committed" });
 });
 
-test("a delayed shorter append removes nothing that a newer one brought (openraft, commit 9540c904)", () => {
+test("T16: a delayed shorter append removes nothing that a newer one brought (openraft, commit 9540c904)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.isolate("c");
@@ -86,7 +86,7 @@ test("a delayed shorter append removes nothing that a newer one brought (openraf
   lab.runUntil(() => lab.state("b").role === "leader" && lab.state("b").commit >= last, 6 * T);
 });
 
-test("the end of a write that was overwritten says nothing about what replaced it, three Readys in flight (etcd raft, async_storage_writes_append_aba_race.txt)", () => {
+test("T17: the end of a write that was overwritten says nothing about what replaced it, three Readys in flight (etcd raft, async_storage_writes_append_aba_race.txt)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.slowDisks.add("b");
   const append = (term: number, from: string, entries: Entry[], prev: number, prevTerm: number): void =>
@@ -105,7 +105,7 @@ test("the end of a write that was overwritten says nothing about what replaced i
   expect(lab.state("b").stable).toBe(3);
 });
 
-test("ten thousand divergent entries of alternating terms are skipped a term a round (etcd raft, probing; openraft, commit 6d53aa12)", () => {
+test("T18: ten thousand divergent entries of alternating terms are skipped a term a round (etcd raft, probing; openraft, commit 6d53aa12)", () => {
   const terms = 40;
   const divergent = (offset: number): Entry[] => {
     const entries: Entry[] = [];
@@ -134,7 +134,7 @@ test("ten thousand divergent entries of alternating terms are skipped a term a r
   expect(lab.allEqual()).toBe(true);
 });
 
-test("a window that is lost as a whole is found out without new proposals (etcd raft, replicate_pause.txt)", () => {
+test("T19: a window that is lost as a whole is found out without new proposals (etcd raft, replicate_pause.txt)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], limits: { maxInflightMsgs: 3, maxMsgBytes: 0 } });
   lab.elect("a");
   lab.run(2);
@@ -143,7 +143,7 @@ test("a window that is lost as a whole is found out without new proposals (etcd 
   lab.runUntil(() => lab.state("b").log.last === lab.state("a").log.last, 6);
 });
 
-test("a peer that was reported unreachable while idle leaves probing by itself (etcd raft, heartbeat_resp_recovers_from_probing.txt)", () => {
+test("T20: a peer that was reported unreachable while idle leaves probing by itself (etcd raft, heartbeat_resp_recovers_from_probing.txt)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.run(2);
@@ -153,7 +153,7 @@ test("a peer that was reported unreachable while idle leaves probing by itself (
   expect(lab.node("a").status().progress["b"]?.state).toBe("replicate");
 });
 
-test("a follower behind a slow link catches up although the log is compacted faster than it fetches (etcd raft, slow_follower_after_compaction.txt)", () => {
+test("T21: a follower behind a slow link catches up although the log is compacted faster than it fetches (etcd raft, slow_follower_after_compaction.txt)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], limits: { catchUpEntries: 2 } });
   lab.elect("a");
   lab.crash("c");
@@ -172,7 +172,7 @@ test("a follower behind a slow link catches up although the log is compacted fas
   expect(lab.state("c").log.last).toBe(lab.state("a").log.last);
 });
 
-test("an offer that comes late neither throws the log away nor moves anything back (openraft, commits 447dc11c and dba24036)", () => {
+test("T23: an offer that comes late neither throws the log away nor moves anything back (openraft, commits 447dc11c and dba24036)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], limits: { catchUpEntries: 0 } });
   lab.elect("a");
   lab.propose("a", 5);
@@ -189,7 +189,7 @@ test("an offer that comes late neither throws the log away nor moves anything ba
   expect(lab.state("b").log.last).toBe(last);
 });
 
-test("a member restored from a snapshot alone knows the members (openraft, commit dba24036)", () => {
+test("T23: a member restored from a snapshot alone knows the members (openraft, commit dba24036)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], limits: { catchUpEntries: 0 } });
   lab.elect("a");
   lab.act("a", (node) => node.proposeConfig({ remove: ["c"] }));
@@ -215,7 +215,7 @@ test("an offer that was replaced before anybody began to fetch it does not count
   expect(node.status().installing).toBeNull();
 });
 
-test("a follower that lost its tail is told apart from a late answer, stops voting and does not crash (etcd issue 10166, etcd raft 197)", () => {
+test("T29: a follower that lost its tail is told apart from a late answer, stops voting and does not crash (etcd issue 10166, etcd raft 197)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.run(2);
@@ -241,7 +241,7 @@ test("a follower that lost its tail is told apart from a late answer, stops voti
   expect(lab.state("b").vote).toBeNull();
 });
 
-test("a full quota blocks neither leaving a joint configuration nor a new leader, and does not leak (etcd raft, MaxUncommittedEntriesSize)", () => {
+test("T35: a full quota blocks neither leaving a joint configuration nor a new leader, and does not leak (etcd raft, MaxUncommittedEntriesSize)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], limits: { maxUncommittedBytes: 100 } });
   lab.elect("a");
   lab.run(2);
@@ -264,7 +264,7 @@ test("a full quota blocks neither leaving a joint configuration nor a new leader
   expect(lab.propose(leader, 1, 90).ok).toBe(true);
 });
 
-test("a proposal that a change of leaders swallowed is decided by its (term, index) (etcd issue 5214)", () => {
+test("T34: a proposal that a change of leaders swallowed is decided by its (term, index) (etcd issue 5214)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
   lab.isolate("a");
@@ -279,7 +279,7 @@ test("a proposal that a change of leaders swallowed is decided by its (term, ind
   expect(lab.state("a").role).toBe("follower");
 });
 
-test("a member alone applies nothing before its disk has it (etcd issue 14370)", () => {
+test("T25: a member alone applies nothing before its disk has it (etcd issue 14370)", () => {
   const lab = new Lab({ voters: ["a"] });
   lab.tick("a");
   lab.slowDisks.add("a");

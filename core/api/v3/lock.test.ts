@@ -101,7 +101,7 @@ describe("lock", () => {
     expect(await locked(third!)).toBe("m/3");
   });
 
-  it("fails at once when the waiter's lease ends or its key is deleted", async () => {
+  it("T32: fails at once when the waiter's lease ends or its key is deleted", async () => {
     for (const id of ["1", "2", "3"]) await grant(id);
     const [first, second, third] = ["1", "2", "3"].map((id) => lock("m", id));
     await locked(first!);
