@@ -1,4 +1,5 @@
 /**
+ * `npm run sim -- --level s2 …`: whole members, see s2/cli.ts. Without it the core alone:
  * `npm run sim -- --seed N [--steps N] [--seeds N] [--mutant ID] [--trace FILE] [--explore SCALE]`: runs seeds from N on (default: one, drawn from the
  * clock), prints what it saw, and for a failure the seed, the check, the step, a table of the members and the line that replays it.
  */
@@ -13,8 +14,8 @@ import { Violation } from "./violation.ts";
 const { values } = parseArgs({
   options: {
     seed: { type: "string" },
-    seeds: { type: "string", default: "1" },
-    steps: { type: "string", default: "5000" },
+    seeds: { type: "string" },
+    steps: { type: "string" },
     mutant: { type: "string" },
     trace: { type: "string" },
     explore: { type: "string" },
@@ -23,12 +24,19 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
     "no-table": { type: "boolean", default: false },
     seconds: { type: "string", default: "Infinity" },
+    /** s1: the core alone; s2: whole members, with `--minutes`, `--until` (virtual ms) and `--keep-going`. */
+    level: { type: "string", default: "s1" },
+    minutes: { type: "string" },
+    until: { type: "string" },
+    "keep-going": { type: "boolean", default: false },
   },
 });
 
 enableVerify();
 const first = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed);
-const steps = Number(values.steps);
+const steps = Number(values.steps ?? 5000);
+const seeds = Number(values.seeds ?? (values.minutes === undefined ? 1 : Infinity));
+const seconds = values.minutes === undefined ? Number(values.seconds) : 60 * Number(values.minutes);
 
 function report(error: unknown, simulation: Simulation, seed: number): void {
   const check = error instanceof Violation ? error.check : "exception";
@@ -50,12 +58,12 @@ function explore(scale: number): number {
 
 function main(): number {
   if (values.explore !== undefined) return explore(Number(values.explore));
-  if (values.mutant !== undefined) return huntAll(values.mutant, first, Number(values.seeds), steps);
+  if (values.mutant !== undefined) return huntAll(values.mutant, first, seeds, steps);
   const began = performance.now();
   const total = { seeds: 0, steps: 0, committed: 0, reads: 0, ticks: 0 };
   const coverage: Record<string, number> = {};
-  for (let seed = first; seed < first + Number(values.seeds); seed++) {
-    if (performance.now() - began > Number(values.seconds) * 1000) break;
+  for (let seed = first; seed < first + seeds; seed++) {
+    if (performance.now() - began > seconds * 1000) break;
     const lines: string[] = [];
     const simulation = new Simulation({
       seed,
@@ -84,20 +92,36 @@ function main(): number {
     total.reads += result.reads;
     total.ticks += result.ticks;
     for (const [what, times] of Object.entries(result.coverage)) coverage[what] = (coverage[what] ?? 0) + times;
-    if (Number(values.seeds) === 1 && !values.json) console.log(`seed ${seed}: trace hash ${result.traceHash}`);
+    if (seeds === 1 && !values.json) console.log(`seed ${seed}: trace hash ${result.traceHash}`);
   }
-  const seconds = (performance.now() - began) / 1000;
+  const took = (performance.now() - began) / 1000;
   if (values.json) {
     console.log(JSON.stringify({ tried: total.seeds, check: null }));
     return 0;
   }
   console.log(
     `${total.seeds} seeds clean, ${total.steps} steps, ${total.committed} entries committed, ${total.reads} reads confirmed, ` +
-      `${total.ticks} ticks of virtual time, ${Math.round(total.steps / seconds)} steps/s`,
+      `${total.ticks} ticks of virtual time, ${Math.round(total.steps / took)} steps/s`,
   );
   if (values.coverage)
     for (const [what, times] of Object.entries(coverage).toSorted()) console.log(`${String(times).padStart(9)}  ${what}`);
   return 0;
 }
 
-process.exitCode = main();
+async function whole(): Promise<number> {
+  // Loaded when wanted: the hunt for mutants of the core runs this file without the rest of the repository.
+  const { mainS2 } = await import("./s2/cli.ts");
+  return mainS2({
+    seed: first,
+    seeds,
+    seconds,
+    ...(values.steps === undefined ? {} : { steps }),
+    ...(values.until === undefined ? {} : { until: Number(values.until) }),
+    ...(values.trace === undefined ? {} : { trace: values.trace }),
+    coverage: values.coverage,
+    json: values.json,
+    keepGoing: values["keep-going"],
+  });
+}
+
+process.exitCode = values.level === "s2" ? await whole() : main();

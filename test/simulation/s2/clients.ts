@@ -1,0 +1,358 @@
+/**
+ * Those who use the cluster: each does one thing at a time, through whichever member it likes, over a connection that breaks when the
+ * member's process ends. What was answered must be in the ledger; what was refused for certain must never get there; an answer comes
+ * within a bound; and a lease lives as long as was promised.
+ */
+import { isQuorateError } from "../../../core/errors.ts";
+import { type Bytes, ascii } from "../../../core/bytes/bytes.ts";
+import type { Replica } from "../../../core/replica/replica.ts";
+import type { Applied, CommandBody, KeyValue, Operation, PutRequest, RangeRequest } from "../../../core/store/command.ts";
+import { Chance } from "../chance.ts";
+import { Violation, demand } from "../violation.ts";
+import type { Applied as LedgerEntry } from "./ledger.ts";
+import type { Member } from "./member.ts";
+import type { Simulation } from "./simulation.ts";
+
+/** The longest that a member which is up may take for an answer, in milliseconds: it may ask two leaders, 7 s each, and wait to catch up. */
+const ANSWER_MS_MAX = 30_000;
+/** With these nothing was proposed. */
+const REFUSED = new Set(["noLeader", "tooManyRequests", "notSent"]);
+/** Of these the outcome is not known. */
+const UNKNOWN = new Set(["leaderChanged", "timeout", "stopped", "lost", "notLeader", "noPatience"]);
+
+/** The connection to the member broke before the answer came. */
+export class Lost extends Error {
+  readonly reason = "lost";
+}
+
+export function rangeOf(key: Bytes, end = "" as Bytes, revision = 0): RangeRequest {
+  return {
+    key,
+    end,
+    revision,
+    limit: 0,
+    sortTarget: "key",
+    sortOrder: "none",
+    keysOnly: false,
+    countOnly: false,
+    minModRevision: 0,
+    maxModRevision: 0,
+    minCreateRevision: 0,
+    maxCreateRevision: 0,
+  };
+}
+
+export function putOf(key: Bytes, value: Bytes, lease = "0"): PutRequest {
+  return { key, value, lease, prevKv: false, ignoreValue: false, ignoreLease: false };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Lost ? "lost" : isQuorateError(error) ? error.reason : String(error);
+}
+
+interface HeldLease {
+  readonly ttlMs: number;
+  /** When the last renewal that was acknowledged was asked for. */
+  renewedAt: number;
+  /** When the ledger got the leader's revoke. */
+  endedAt: number | null;
+  /** A client has revoked it, or may have. */
+  given: boolean;
+}
+
+export class Clients {
+  readonly #simulation: Simulation;
+  readonly #values = new Set<string>();
+  readonly #refused = new Set<string>();
+  readonly #leases = new Map<string, HeldLease>();
+  readonly #clients: Client[] = [];
+  #stopped = false;
+  pending = 0;
+
+  constructor(simulation: Simulation) {
+    this.#simulation = simulation;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  start(): void {
+    const { swarm } = this.#simulation;
+    for (let n = 0; n < swarm.clients; n++) this.#clients.push(new Client(this.#simulation, this, n));
+    for (const client of this.#clients) client.next();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  // ---- what the ledger tells
+
+  applied({ command, index, term }: LedgerEntry): void {
+    if (command === null) return;
+    for (const value of valuesOf(command)) {
+      demand(!this.#values.has(value), "nothing is done twice", () => `${value.slice(0, 20)} is applied again at ${index}`);
+      demand(!this.#refused.has(value), "what was refused is not done", () => `${value.slice(0, 20)} is applied at ${index}`);
+      this.#values.add(value);
+    }
+    if (command.kind !== "leaseRevoke" || command.term === 0 || command.term !== term) return;
+    const lease = this.#leases.get(command.id);
+    if (lease === undefined || lease.endedAt !== null) return;
+    lease.endedAt = this.#simulation.engine.now;
+    this.#simulation.count("lease expired");
+    this.#checkLease(command.id, lease);
+  }
+
+  /** Not before the time to live has passed on the fastest clock since the renewal was asked for. */
+  #checkLease(id: string, { ttlMs, renewedAt, endedAt, given }: HeldLease): void {
+    if (endedAt === null || given) return;
+    const earliest = renewedAt + ttlMs / (1 + this.#simulation.swarm.drift);
+    demand(
+      endedAt >= earliest - 1,
+      "a lease lives as long as was promised",
+      () => `lease ${id} of ${ttlMs} ms, renewed at ${renewedAt}, was revoked at ${endedAt}`,
+    );
+  }
+
+  // ---- what clients tell
+
+  isApplied(value: string): boolean {
+    return this.#values.has(value);
+  }
+
+  refuse(value: string): void {
+    demand(!this.#values.has(value), "what was refused is not done", () => `${value.slice(0, 20)} was applied and then refused`);
+    this.#refused.add(value);
+  }
+
+  granted(id: string, ttlMs: number, at: number): void {
+    this.#leases.set(id, { ttlMs, renewedAt: at, endedAt: null, given: false });
+  }
+
+  renewed(id: string, at: number): void {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return;
+    lease.renewedAt = Math.max(lease.renewedAt, at);
+    this.#checkLease(id, lease);
+  }
+
+  givenUp(id: string): void {
+    const lease = this.#leases.get(id);
+    if (lease !== undefined) lease.given = true;
+  }
+}
+
+function valuesOf(command: CommandBody): string[] {
+  const of = (operation: Operation): string[] => (operation.op === "put" ? [operation.value] : []);
+  if (command.kind === "put") return [command.value];
+  if (command.kind === "txn") return [...command.success, ...command.failure].flatMap(of);
+  return [];
+}
+
+class Client {
+  readonly #simulation: Simulation;
+  readonly #clients: Clients;
+  readonly #chance: Chance;
+  readonly #name: string;
+  #done = 0;
+  #home: Member | null = null;
+  #lease: { readonly id: string; readonly ttlMs: number } | null = null;
+  /** The last it saw of each key, to compare with. */
+  readonly #seen = new Map<string, KeyValue | null>();
+  /** The newest revision it was shown by a linearizable answer. */
+  #revision = 0;
+
+  constructor(simulation: Simulation, clients: Clients, number: number) {
+    this.#simulation = simulation;
+    this.#clients = clients;
+    this.#name = `c${number}`;
+    this.#chance = new Chance(simulation.seed, `client ${number}`);
+  }
+
+  next(): void {
+    const { engine } = this.#simulation;
+    engine.after(this.#chance.exponential(this.#simulation.swarm.thinkMean), () => {
+      if (this.#clients.stopped) return;
+      this.#act().then(
+        () => this.next(),
+        (error: unknown) => engine.fail(error instanceof Error ? error : new Error(String(error))),
+      );
+    });
+  }
+
+  #member(): Member | undefined {
+    const { members } = this.#simulation;
+    if (this.#home?.up === true && !this.#chance.hit(0.1)) return this.#home;
+    const up = members.filter((member) => member.up);
+    this.#home = up.length === 0 ? null : this.#chance.pick(up);
+    return this.#home ?? undefined;
+  }
+
+  /** Has a member do something. @throws QuorateError, or Lost when its process ends before the answer is here */
+  async #ask<T>(member: Member, what: string, act: (replica: Replica) => Promise<T> | T): Promise<T> {
+    const simulation = this.#simulation;
+    const { engine } = simulation;
+    const { life, replica } = member.running!;
+    const way = (): number => this.#chance.exponential(simulation.swarm.delayMean / 2);
+    this.#clients.pending++;
+    let timer = true;
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        const lost = (): void => engine.after(way(), () => reject(new Lost(`the connection to ${member.name} broke`)));
+        if (!life.alive) return lost();
+        life.onDeath.add(lost);
+        const settle = (then: () => void): void => {
+          if (!life.alive) return;
+          life.onDeath.delete(lost);
+          engine.after(way(), then);
+        };
+        life.after(way(), () => {
+          // Time in which the process stands still does not count.
+          life.after(ANSWER_MS_MAX, () => {
+            if (timer) reject(new Violation("an answer comes in time", `${this.#name}: ${what} at ${member.name}`));
+          });
+          // eslint-disable-next-line typescript/no-floating-promises -- settles the promise around it
+          (async () => act(replica))().then(
+            (value) => settle(() => resolve(value)),
+            (error: unknown) => settle(() => reject(error as Error)),
+          );
+        });
+      });
+    } finally {
+      timer = false;
+      this.#clients.pending--;
+    }
+  }
+
+  async #act(): Promise<void> {
+    const member = this.#member();
+    const simulation = this.#simulation;
+    if (member === undefined) return;
+    const key = ascii(`k${this.#chance.int(1, simulation.swarm.keys)}`);
+    const dice = this.#chance.real();
+    try {
+      if (simulation.swarm.leases && dice < 0.15) await this.#useLease(member);
+      else if (dice < 0.5) await this.#put(member, key);
+      else if (dice < 0.7) await this.#get(member, key);
+      else if (dice < 0.78) await this.#look(member, key);
+      else if (dice < 0.85) await this.#delete(member, key);
+      else if (dice < 0.97 || !simulation.swarm.compactions) await this.#swap(member, key);
+      else await this.#compact(member);
+      simulation.count("answered");
+    } catch (error) {
+      const reason = reasonOf(error);
+      simulation.count(`answer: ${reason}`);
+      if (error instanceof Violation || (!isQuorateError(error) && !(error instanceof Lost))) throw error;
+    }
+  }
+
+  #value(): Bytes {
+    const value = `${this.#name}.${++this.#done}`;
+    const length = this.#simulation.swarm.largeValues && this.#chance.hit(0.3) ? this.#chance.int(1000, 30_000) : 0;
+    return ascii(value.padEnd(length, "."));
+  }
+
+  async #write<B extends CommandBody>(member: Member, body: B, value: string | null): Promise<Applied> {
+    const since = this.#simulation.ledger.top;
+    try {
+      const applied: Applied = await this.#ask(member, body.kind, (replica) => replica.propose(body));
+      if (value !== null) {
+        demand(
+          this.#clients.isApplied(value),
+          "what was answered is agreed",
+          () => `${value.slice(0, 20)} was acknowledged and not applied`,
+        );
+      }
+      demand(this.#simulation.ledger.top > since, "what was answered is agreed", () => `a ${body.kind} was answered without an entry`);
+      demand(
+        applied.revision >= this.#revision,
+        "time does not go back",
+        () => `a ${body.kind} is answered at ${applied.revision} to a client that saw ${this.#revision}`,
+      );
+      this.#revision = applied.revision;
+      return applied;
+    } catch (error) {
+      if (value !== null && REFUSED.has(reasonOf(error))) this.#clients.refuse(value);
+      throw error;
+    }
+  }
+
+  async #put(member: Member, key: Bytes): Promise<void> {
+    const value = this.#value();
+    const lease = this.#lease !== null && this.#chance.hit(0.3) ? this.#lease.id : "0";
+    await this.#write(member, { kind: "put", ...putOf(key, value, lease), prevKv: this.#chance.hit(0.3) }, value);
+  }
+
+  async #delete(member: Member, key: Bytes): Promise<void> {
+    await this.#write(member, { kind: "delete", key, end: "" as Bytes, prevKv: true }, null);
+    this.#seen.set(key, null);
+  }
+
+  /** Compares with what it saw last, so that it may hold or not. */
+  async #swap(member: Member, key: Bytes): Promise<void> {
+    const seen = this.#seen.get(key) ?? null;
+    const value = this.#value();
+    const compare = { key, end: "" as Bytes, target: "mod", operator: "equal", value: seen?.modRevision ?? 0 } as const;
+    const range = { op: "range", ...rangeOf(key) } as const;
+    const body = { kind: "txn", compare: [compare], success: [{ op: "put", ...putOf(key, value) }, range], failure: [range] } as const;
+    await this.#write(member, body, value);
+  }
+
+  async #compact(member: Member): Promise<void> {
+    const revision = this.#revision - this.#chance.int(0, 20);
+    if (revision > 1) await this.#write(member, { kind: "compact", revision }, null);
+  }
+
+  /** Linearizable: nothing that anybody applied before it was asked for may be missing. */
+  async #get(member: Member, key: Bytes): Promise<void> {
+    const { ledger } = this.#simulation;
+    const since = ledger.top;
+    const { consensus } = member.running!;
+    const { kv, applied, revision } = await this.#ask(member, "get", async (replica) => {
+      await replica.readBarrier();
+      return { kv: replica.store.range(rangeOf(key)).kvs[0] ?? null, revision: replica.store.revision, applied: consensus.applied };
+    });
+    demand(applied >= since, "reads are current", () => `${this.#name} read at index ${applied} after ${since} had been applied`);
+    demand(
+      revision >= this.#revision,
+      "time does not go back",
+      () => `a read is answered at ${revision}, ${this.#revision} was seen before`,
+    );
+    this.#revision = revision;
+    this.#seen.set(key, kv);
+  }
+
+  /** Serializable: whatever the member has. */
+  async #look(member: Member, key: Bytes): Promise<void> {
+    await this.#ask(member, "look", (replica) => replica.store.range(rangeOf(key)));
+  }
+
+  async #useLease(member: Member): Promise<void> {
+    const { engine } = this.#simulation;
+    const since = engine.now;
+    if (this.#lease === null) {
+      const ttlSeconds = this.#chance.int(1, 4);
+      const id = String(this.#chance.int(1, 2 ** 31 - 1));
+      await this.#write(member, { kind: "leaseGrant", id, ttlSeconds }, null);
+      this.#clients.granted(id, ttlSeconds * 1000, since);
+      this.#lease = { id, ttlMs: ttlSeconds * 1000 };
+      return;
+    }
+    const { id } = this.#lease;
+    if (this.#chance.hit(0.1)) {
+      this.#lease = null;
+      this.#clients.givenUp(id);
+      await this.#write(member, { kind: "leaseRevoke", id, term: 0 }, null);
+      return;
+    }
+    try {
+      await this.#ask(member, "keep-alive", (replica) => replica.keepAlive(id));
+      this.#simulation.count("keep-alive acknowledged");
+      this.#clients.renewed(id, since);
+    } catch (error) {
+      if (!UNKNOWN.has(reasonOf(error)) && !REFUSED.has(reasonOf(error))) this.#lease = null;
+      throw error;
+    }
+  }
+}

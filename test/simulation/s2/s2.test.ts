@@ -1,0 +1,31 @@
+/** Whole members in virtual time, as part of every test run. The larger budget is `npm run sim -- --level s2 --seed N --minutes M`. */
+import { expect, test } from "vitest";
+import { runS2 } from "./simulation.ts";
+
+const FIRST_SEED = 1;
+const SEEDS = 30;
+
+test(`${SEEDS} seeds break no promise, elect, and become equal`, { timeout: 120_000 }, async () => {
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
+    const result = await runS2(seed);
+    if (!result.ok) throw new Error(`${result.violation}\nreplay: npm run sim -- --level s2 --seed ${seed} --trace /tmp/s2-${seed}.txt`);
+  }
+});
+
+test.each([7, 28, 36])("seed %i gives the same run twice", async (seed) => {
+  const runs = await Promise.all([play(seed), play(seed)]);
+  expect(runs[0].text.length).toBeGreaterThan(500);
+  expect(runs[1]).toEqual(runs[0]);
+});
+
+test("different seeds give different runs", async () => {
+  const hashes = new Set<string>();
+  for (const seed of [1, 2, 3, 4, 5]) hashes.add((await play(seed)).text);
+  expect(hashes.size).toBe(5);
+});
+
+async function play(seed: number): Promise<{ text: string; result: unknown }> {
+  const lines: string[] = [];
+  const result = await runS2(seed, { until: 8000, trace: (line) => lines.push(line) });
+  return { text: lines.join("\n"), result };
+}
