@@ -235,8 +235,9 @@ export class RaftConsensus implements Consensus {
    */
   #adopted({ hard, entries, snapshot }: Recovered): { hard: Recovered["hard"]; entries: Entry[] } | null {
     const { memberId } = this.identity;
-    const named = snapshot !== null && (snapshot.config.voters.length === 0 || snapshot.config.meta[memberId] !== undefined);
-    if (named || entries.some((entry) => entry.kind === "config")) return null;
+    // Who joins a cluster may have a part of its log that does not name it yet, or names nobody: but it has not voted for itself.
+    if (hard.vote !== memberId || entries.some((entry) => entry.kind === "config")) return null;
+    if (snapshot !== null && !isOwnAlone(snapshot.config, memberId)) return null;
     const last = entries.at(-1)?.index ?? snapshot?.index ?? 0;
     const alone = foundingLog([{ id: memberId, meta: formatMemberMeta({ name: "", peerUrls: [], clientUrls: [] }) }]);
     const entry: Entry = { ...alone.entries[0]!, index: last + 1, term: hard.term };
@@ -699,6 +700,11 @@ export class RaftConsensus implements Consensus {
     const progress = Object.entries(status.progress).map(([id, one]) => [id, { ...one, active: one.active && !this.#lost.has(id) }]);
     return { ...status, progress: Object.fromEntries(progress) as Status["progress"] };
   }
+}
+
+/** The configuration that `Solo` puts into its snapshots: this member, of whom nothing is told. */
+function isOwnAlone({ voters, meta }: Config, memberId: NodeId): boolean {
+  return voters.length === 1 && voters[0] === memberId && meta[memberId] === undefined;
 }
 
 function errChangeRefused(why: string): QuorateError {
