@@ -10,6 +10,8 @@ export interface ClusterMember {
   readonly name: string;
   readonly url: string;
   readonly peerUrl: string;
+  /** Where the others are told to find it. */
+  readonly advertised: string;
   readonly dataDir: string;
   /** The process that runs, or ran last. */
   process: ServerProcess;
@@ -21,7 +23,7 @@ export interface ClusterOptions {
   /** Further flags of every member. */
   readonly flags?: readonly string[];
   /** Where members are told to find one another instead of at their own address: through something that stands between. */
-  readonly advertise?: (member: { readonly name: string; readonly peerUrl: string }) => string;
+  readonly advertise?: (member: { readonly name: string; readonly peerUrl: string }) => Promise<string>;
   readonly scheme?: "http" | "https";
   /** The program to run instead of this checkout's: another release's. */
   readonly script?: string;
@@ -32,6 +34,8 @@ interface Place {
   readonly name: string;
   readonly url: string;
   readonly peerUrl: string;
+  /** Where the others are told to find it. */
+  readonly advertised: string;
   readonly dataDir: string;
 }
 
@@ -57,7 +61,7 @@ export class Cluster {
   static async start(options: ClusterOptions): Promise<Cluster> {
     const cluster = new Cluster(options);
     const places = await Promise.all(Array.from({ length: options.size }, (_, n) => cluster.place(`m${n + 1}`)));
-    const initial = places.map((one) => `${one.name}=${cluster.#advertised(one)}`).join(",");
+    const initial = places.map((one) => `${one.name}=${one.advertised}`).join(",");
     const started = await Promise.all(places.map((one) => cluster.#run(one, ["--initial-cluster", initial])));
     cluster.members.push(...started);
     return cluster;
@@ -65,10 +69,6 @@ export class Cluster {
 
   get urls(): string[] {
     return this.members.map(({ url }) => url);
-  }
-
-  #advertised({ name, peerUrl }: Place): string {
-    return this.#options.advertise?.({ name, peerUrl }) ?? peerUrl;
   }
 
   async #run(one: Place, flags: readonly string[], waitReady = true): Promise<ClusterMember> {
@@ -80,7 +80,7 @@ export class Cluster {
       ...["--name", one.name, "--data-dir", one.dataDir],
       ...["--listen-client-urls", one.url, "--advertise-client-urls", one.url],
       ...["--listen-peer-urls", `${scheme}://127.0.0.1:${new URL(one.peerUrl).port}`],
-      ...["--initial-advertise-peer-urls", this.#advertised(one)],
+      ...["--initial-advertise-peer-urls", one.advertised],
       ...(this.#options.flags ?? []),
       ...flags,
     ];
@@ -113,12 +113,14 @@ export class Cluster {
   async place(name: string): Promise<Place> {
     const [client, peer] = await freePorts(2);
     const scheme = this.#options.scheme ?? "http";
-    return { name, url: `http://127.0.0.1:${client}`, peerUrl: `${scheme}://127.0.0.1:${peer}`, dataDir: tempDir(name) };
+    const peerUrl = `${scheme}://127.0.0.1:${peer}`;
+    const advertised = (await this.#options.advertise?.({ name, peerUrl })) ?? peerUrl;
+    return { name, url: `http://127.0.0.1:${client}`, peerUrl, advertised, dataDir: tempDir(name) };
   }
 
   /** Starts a member that the cluster was told of. */
   async join(one: Place, waitReady = true, flags: readonly string[] = []): Promise<ClusterMember> {
-    const initial = [...this.members, one].map((each) => `${each.name}=${this.#advertised(each)}`).join(",");
+    const initial = [...this.members, one].map((each) => `${each.name}=${each.advertised}`).join(",");
     const joined = await this.#run(one, ["--initial-cluster", initial, "--initial-cluster-state", "existing", ...flags], waitReady);
     this.members.push(joined);
     return joined;

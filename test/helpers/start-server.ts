@@ -31,6 +31,8 @@ export interface ServerProcess {
   output(): string;
   /** @throws Error with the output when it dies instead, or is not ready in time */
   untilReady(timeoutMs?: number): Promise<void>;
+  /** Sends a signal, and waits for nothing. */
+  signal(signal: NodeJS.Signals): void;
   /** Sends a signal and waits for the end. @throws Error when it has not ended 10 s later (it is killed then) */
   kill(signal: NodeJS.Signals): Promise<Exit>;
   /** Ends it however it can; never fails. */
@@ -112,6 +114,7 @@ export async function startServer(options: ServerCommand): Promise<ServerProcess
         throw new Error(`${options.name}: ${String(error)}\n--- its output:\n${output}`, { cause: error });
       }
     },
+    signal: (signal) => void child.kill(signal),
     kill: async (signal) => {
       child.kill(signal);
       const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
