@@ -68,9 +68,17 @@ function mayPersist(state: RaftState): boolean {
   return state.inflight.length < state.limits.maxUnpersistedReadys;
 }
 
+/**
+ * A snapshot replaces the log at the host in the order of handing over: what the log holds must all be handed over before it, or it would
+ * be written behind the snapshot, where it leaves the log with entries from before.
+ */
+function mayInstall(state: RaftState): boolean {
+  return state.installOffer !== null && state.handed === state.log.last;
+}
+
 export function hasReady(state: RaftState): boolean {
   if (state.flushWanted || state.send.length > 0 || state.reads.length > 0 || state.readsFailed.length > 0) return true;
-  if (state.configChanged || softChanged(state) || mayApply(state) || state.installOffer !== null) return true;
+  if (state.configChanged || softChanged(state) || mayApply(state) || mayInstall(state)) return true;
   return mayPersist(state) && (state.handed < state.log.last || state.sendAfterPersist.length > 0 || hardChanged(state));
 }
 
@@ -143,7 +151,7 @@ export function takeReady(state: RaftState): Ready {
 
 function takeNotices(state: RaftState, ready: { -readonly [K in keyof Ready]: Ready[K] }): void {
   const offer = state.installOffer;
-  if (offer !== null) {
+  if (offer !== null && mayInstall(state)) {
     state.installOffer = null;
     // Committed past it meanwhile: nothing to fetch any more.
     if (offer.meta.index > state.commit) {

@@ -215,6 +215,29 @@ test("an offer that was replaced before anybody began to fetch it does not count
   expect(node.status().installing).toBeNull();
 });
 
+test("a snapshot is not installed before all entries of the old log were handed over (found by simulation of whole members)", () => {
+  const lab = new Lab({ voters: ["a", "b", "c"], limits: { maxUnpersistedReadys: 1 } });
+  lab.elect("a");
+  lab.run(2);
+  const { term, log } = lab.state("a");
+  const [last, config, node] = [log.last, lab.config("a"), lab.node("b")];
+  const append = (index: number) => ({
+    ...({ kind: "append", from: "a", to: "b", term, boot: 1, prevTerm: term, commit: 1, readSeq: 0 } as const),
+    prevIndex: index - 1,
+    entries: [{ index, term, kind: "data", data: new Uint8Array(1) } as const],
+  });
+  node.step(append(last + 1));
+  const first = node.ready();
+  node.step(append(last + 2)); // waits: the disk is slow
+  const meta = { index: last + 10, term, config, configIndex: 1, size: 1, id: "far" };
+  node.step({ kind: "snapshotOffer", from: "a", to: "b", term, boot: 1, meta });
+  while (node.hasReady()) expect(node.ready().install).toBeUndefined();
+  node.persisted(first.seq);
+  const second = node.ready();
+  expect(second.entries.map(({ index }) => index)).toEqual([last + 2]);
+  expect(second.install?.meta.id).toBe("far");
+});
+
 test("T29: a follower that lost its tail is told apart from a late answer, stops voting and does not crash (etcd issue 10166, etcd raft 197)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"] });
   lab.elect("a");
