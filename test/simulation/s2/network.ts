@@ -22,6 +22,8 @@ import type { Life } from "./life.ts";
 import type { Swarm } from "./swarm.ts";
 
 const DELAY_FLOOR_MS = 0.1;
+/** Between two attempts to connect. */
+const REDIAL_MS = 500;
 
 /** What the network needs of the run. */
 export interface NetworkRun {
@@ -54,6 +56,10 @@ export class SimulatedNetwork {
     if (this.#attached.get(transport.id) !== transport) return;
     this.#attached.delete(transport.id);
     for (const other of this.#attached.values()) other.lost(transport.id);
+  }
+
+  all(): Iterable<SimulatedTransport> {
+    return this.#attached.values();
   }
 
   transportOf(id: NodeId): SimulatedTransport | undefined {
@@ -180,7 +186,18 @@ export class SimulatedTransport implements Transport {
 
   async start(host: TransportHost): Promise<void> {
     this.#host = host;
-    if (this.life.alive) this.#network.attach(this);
+    if (!this.life.alive) return;
+    this.#network.attach(this);
+    this.#dial();
+  }
+
+  /** Connections are kept up also when there is nothing to say: so a member hears that it was removed. */
+  #dial(): void {
+    this.life.after(REDIAL_MS, () => {
+      if (this.#host === null) return;
+      for (const { id } of this.#peers) this.#connected(id);
+      this.#dial();
+    });
   }
 
   listen(): Promise<void> {
@@ -194,6 +211,11 @@ export class SimulatedTransport implements Transport {
       this.#shaken.delete(other);
       other.#shaken.delete(this);
     }
+    // Who is connected to this member and not one of its peers is judged again.
+    for (const other of this.#network.all()) {
+      if (!other.#shaken.has(this) || peers.some(({ id }) => id === other.id)) continue;
+      if (this.#host?.admit(other.#claim()) !== null) other.#shaken.delete(this);
+    }
   }
 
   /** The process there to whom this one may speak; undefined when there is none, or one of the two will not have it. */
@@ -201,6 +223,7 @@ export class SimulatedTransport implements Transport {
     const target = this.#network.transportOf(to);
     if (!this.life.alive || target === undefined || !this.#peers.some(({ id }) => id === to)) return undefined;
     if (this.#shaken.has(target)) return target;
+    if (this.#network.isCut(this.id, to) || this.#network.isCut(to, this.id)) return undefined;
     const theirs = target.#host?.admit(this.#claim()) ?? null;
     const ours = this.#host?.admit(target.#claim()) ?? null;
     if (theirs !== null) this.#turnedAway(to, theirs);

@@ -24,6 +24,8 @@ import { type Told, WatchClient } from "./watchers.ts";
 /** Virtual milliseconds within which a healed quorum answers, and within which all become equal. */
 const QUORUM_MS_MAX = 60_000;
 const EQUAL_MS_MAX = 120_000;
+/** After this a member that nobody has told of its removal will not be told any more. */
+const SETTLE_MS = 3000;
 
 export interface S2Options {
   /** Length of the time of faults: events, and virtual milliseconds. */
@@ -198,7 +200,7 @@ export class Simulation {
     const attempt = async (member: Member): Promise<void> => {
       for (let n = 0; !stop; n++) {
         const { running } = member;
-        if (member.gone || (running !== null && this.#outside(running))) break; // no longer one of them
+        if (member.gone || this.#isOutside(member)) break; // no longer one of them
         const value = ascii(`${check} ${member.name} ${n}`);
         if (running === null || !member.up) {
           await new Promise<void>((resolve) => engine.after(100, resolve));
@@ -227,10 +229,21 @@ export class Simulation {
   }
 
   /** A machine that was started for a membership that did not come about. */
-  #outside({ raft }: Running): boolean {
-    const leader = this.members.find((member) => member.up && member.running!.raft.status().leading);
-    const config = leader?.running!.raft.raftStatus()?.config;
-    return config !== undefined && !membersOf(config).includes(raft.identity.memberId);
+  #isOutside(member: Member): boolean {
+    const leader = this.members.find((one) => one.up && one.running!.raft.status().leading);
+    const status = leader?.running!.raft.raftStatus();
+    if (status === null || status === undefined || status.configIndex > status.commit) return false;
+    return member.id !== null && !membersOf(status.config).includes(member.id);
+  }
+
+  /** Nobody will tell them: the operator ends them. */
+  #endOutsiders(): void {
+    for (const member of this.members) {
+      if (member.running === null || !this.#isOutside(member)) continue;
+      this.count("outsider ended");
+      member.gone = true;
+      member.die("kill");
+    }
   }
 
   async #healAll(): Promise<void> {
@@ -241,6 +254,8 @@ export class Simulation {
     this.clients.stop();
     const { engine } = this;
     const deadline = engine.now + EQUAL_MS_MAX;
+    await engine.run({ time: engine.now + SETTLE_MS, until: () => false });
+    this.#endOutsiders();
     const equal = await engine.run({ time: deadline, until: () => this.#allEqual() });
     demand(equal, "all become equal", () => `not within ${EQUAL_MS_MAX} ms\n${this.table()}`);
     const [first] = this.#present();
