@@ -39,7 +39,7 @@ export class Faults {
     const again = (): void => {
       this.#simulation.queue.push(this.#simulation.now + TICK * this.#chance.exponential(mean), () => {
         if (this.#stopped) return;
-        act();
+        if (this.#simulation.faultIsDue()) act();
         again();
       });
     };

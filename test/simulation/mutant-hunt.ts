@@ -35,6 +35,42 @@ export function readSource(file: string): string {
   return readFileSync(join(ROOT, "core/raft", file), "utf8");
 }
 
+/** A failing run before and after it was made smaller. */
+export interface Minimised {
+  readonly check: string;
+  readonly without: readonly string[];
+  readonly faults: number;
+  /** Faults that were left out one by one. */
+  readonly left: number;
+  readonly failedAt: number;
+}
+
+/** What `run.ts --minimise` makes of the seed at which a mutant fails. */
+export function minimiseMutant(mutant: Mutant, seed: number, steps: number): Minimised {
+  return inCopy(mutant, (directory) => {
+    const flags = ["--seed", String(seed), "--steps", String(steps), "--minimise", "--json"];
+    const run = spawnSync(process.execPath, ["test/simulation/run.ts", ...flags], { cwd: directory, encoding: "utf8" });
+    const line = run.stdout.trim().split("\n").at(-1) ?? "";
+    if (!line.startsWith("{")) throw new Error(`${mutant.id}: nothing was minimised: ${run.stderr.slice(0, 2000)}`);
+    return JSON.parse(line) as Minimised;
+  });
+}
+
+/** Runs something in a copy of the core with the mutant in it. */
+function inCopy<T>(mutant: Mutant, work: (directory: string) => T): T {
+  const files = mutated(mutant, readSource);
+  const directory = mkdtempSync(join(tmpdir(), `raft-mutant-${mutant.id}-`));
+  try {
+    for (const path of ["core/raft", "core/invariant.ts", "test/simulation"])
+      cpSync(join(ROOT, path), join(directory, path), { recursive: true });
+    writeFileSync(join(directory, "package.json"), JSON.stringify({ type: "module" }));
+    for (const [file, text] of files) writeFileSync(join(directory, "core/raft", file), text);
+    return work(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
 export interface HuntOptions {
   readonly firstSeeds: readonly number[];
   readonly seedsMax: number;
@@ -45,13 +81,7 @@ export interface HuntOptions {
 }
 
 export function hunt(mutant: Mutant, options: HuntOptions): { readonly trials: readonly Trial[]; readonly explored: string | null } {
-  const files = mutated(mutant, readSource);
-  const directory = mkdtempSync(join(tmpdir(), `raft-mutant-${mutant.id}-`));
-  try {
-    for (const path of ["core/raft", "core/invariant.ts", "test/simulation"])
-      cpSync(join(ROOT, path), join(directory, path), { recursive: true });
-    writeFileSync(join(directory, "package.json"), JSON.stringify({ type: "module" }));
-    for (const [file, text] of files) writeFileSync(join(directory, "core/raft", file), text);
+  return inCopy(mutant, (directory) => {
     const trials = options.firstSeeds.map((first) => {
       const flags = ["--seed", first, "--seeds", options.seedsMax, "--seconds", options.secondsMax, "--steps", options.steps];
       const run = spawnSync(process.execPath, ["test/simulation/run.ts", ...flags.map(String), "--json", "--no-table"], {
@@ -71,9 +101,7 @@ export function hunt(mutant: Mutant, options: HuntOptions): { readonly trials: r
     // A mutant may also break an assertion of the core itself.
     const explored = line.startsWith("{") ? (JSON.parse(line) as Trial).check : "assertion";
     return { trials, explored };
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 function median(values: readonly number[]): number {

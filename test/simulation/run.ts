@@ -1,14 +1,16 @@
 /**
  * `npm run sim -- --level s2 …`: whole members, see s2/cli.ts. Without it the core alone:
- * `npm run sim -- --seed N [--steps N] [--seeds N] [--mutant ID] [--trace FILE] [--explore SCALE]`: runs seeds from N on (default: one, drawn from the
+ * `npm run sim -- --seed N [--steps N] [--seeds N] [--minimise] [--mutant ID] [--trace FILE] [--explore SCALE]`: runs seeds from N on (default: one, drawn from the
  * clock), prints what it saw, and for a failure the seed, the check, the step, a table of the members and the line that replays it.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { enableVerify } from "../../core/invariant.ts";
 import { exploreAll } from "./explore.ts";
+import { minimise } from "./minimise.ts";
 import { huntAll } from "./mutant-hunt.ts";
 import { type RunResult, Simulation } from "./simulation.ts";
+import { OPTIONAL, type Swarm } from "./swarm.ts";
 import { Violation } from "./violation.ts";
 
 const { values } = parseArgs({
@@ -22,6 +24,10 @@ const { values } = parseArgs({
     coverage: { type: "boolean", default: false },
     /** For the mutant hunt: one line of JSON, and no check of what may leave when. */
     json: { type: "boolean", default: false },
+    /** Makes a failing run as small as it can be and prints the line that replays it. */
+    minimise: { type: "boolean", default: false },
+    without: { type: "string" },
+    skip: { type: "string" },
     "no-table": { type: "boolean", default: false },
     seconds: { type: "string", default: "Infinity" },
     /** s1: the core alone; s2: whole members, with `--minutes`, `--until` (virtual ms) and `--keep-going`. */
@@ -56,9 +62,41 @@ function explore(scale: number): number {
   return violation === null ? 0 : 1;
 }
 
+/** Faults and steps of the failing run, before and after. */
+function minimised(): number {
+  const failure = minimise(first, steps, (line) => {
+    if (!values.json) console.log(line);
+  });
+  if (failure === null) {
+    console.error(`seed ${first} does not fail within ${steps} steps`);
+    return 1;
+  }
+  const { check, without, skip, faults, failedAt } = failure;
+  if (values.json) {
+    console.log(JSON.stringify({ tried: 1, check, without, faults, left: [...skip].length, failedAt }));
+    return 0;
+  }
+  console.log(`${check} at step ${failedAt}, with ${faults} faults; left out: ${without.join(", ") || "nothing"}`);
+  const flags = [without.length > 0 ? `--without ${without.join(",")}` : "", skip.size > 0 ? `--skip ${[...skip].join(",")}` : ""];
+  console.log(["replay: npm run sim --", `--seed ${first} --steps ${failure.steps}`, ...flags].filter((flag) => flag !== "").join(" "));
+  return 0;
+}
+
+/** @throws Error for a name that is no option of the swarm */
+function swarmOptions(text: string | undefined): (keyof Swarm)[] {
+  return (text?.split(",") ?? []).map((name) => {
+    const found = OPTIONAL.find((one) => one === name);
+    if (found === undefined) throw new Error(`--without ${name}: there are ${OPTIONAL.join(", ")}`);
+    return found;
+  });
+}
+
 function main(): number {
   if (values.explore !== undefined) return explore(Number(values.explore));
   if (values.mutant !== undefined) return huntAll(values.mutant, first, seeds, steps);
+  if (values.minimise) return minimised();
+  const without = swarmOptions(values.without);
+  const skip = new Set((values.skip?.split(",") ?? []).map(Number));
   const began = performance.now();
   const total = { seeds: 0, steps: 0, committed: 0, reads: 0, ticks: 0 };
   const coverage: Record<string, number> = {};
@@ -69,6 +107,8 @@ function main(): number {
       seed,
       steps,
       checkTable: !values["no-table"],
+      without,
+      skip,
       ...(values.trace === undefined ? {} : { trace: (line: string) => lines.push(line) }),
     });
     let result: RunResult;

@@ -19,13 +19,17 @@ import { Host, type HostEvents } from "./host.ts";
 import { mix } from "./ledger.ts";
 import { Liveness } from "./liveness.ts";
 import { Network } from "./network.ts";
-import { type Swarm, TICK, calm, drawSwarm } from "./swarm.ts";
+import { type Swarm, TICK, calm, drawSwarm, withoutOptions } from "./swarm.ts";
 
 export interface RunOptions {
   readonly seed: number;
   /** Length of the safety phase. */
   readonly steps: number;
   readonly checkTable?: boolean;
+  /** Options of the swarm that are turned off, whatever the seed says: for finding out which of them a failure needs. */
+  readonly without?: readonly (keyof Swarm)[];
+  /** Faults that do not take place, by their number in the order of the run. */
+  readonly skip?: ReadonlySet<number>;
   readonly trace?: (line: string) => void;
 }
 
@@ -63,7 +67,7 @@ export class Simulation implements HostEvents {
   constructor(options: RunOptions) {
     this.#options = options;
     this.seed = options.seed;
-    this.swarm = drawSwarm(options.seed);
+    this.swarm = withoutOptions(drawSwarm(options.seed), options.without ?? []);
     this.#clock = new Chance(options.seed, "clock");
     this.#diskChance = new Chance(options.seed, "disk");
     this.#clients = new Chance(options.seed, "clients");
@@ -75,6 +79,14 @@ export class Simulation implements HostEvents {
     this.checker = new Checker(this.hosts, founding.entries, options.checkTable ?? true);
     for (const id of founders) this.addHost(id, new Disk(founding.hard, founding.entries, 0));
     this.faults = new Faults(this, new Chance(options.seed, "faults"));
+  }
+
+  /** Faults that were due so far. */
+  faultsDue = 0;
+
+  /** @returns false when this one is to be left out */
+  faultIsDue(): boolean {
+    return this.#options.skip?.has(this.faultsDue++) !== true;
   }
 
   count(what: string): void {

@@ -129,3 +129,29 @@ export function calm(swarm: Swarm): Swarm {
     fetchVaries: false,
   };
 }
+
+/** What may be turned off one by one, faults first, then what clients do. */
+export const OPTIONAL: readonly (keyof Swarm)[] = [
+  "loss",
+  "duplicate",
+  "replay",
+  "clog",
+  "partitionEvery",
+  "crashEvery",
+  "pauseEvery",
+  "configEvery",
+  "transferEvery",
+  "compactEvery",
+  "campaignEvery",
+  "survive",
+  "diskStall",
+  "drift",
+  "missedTicks",
+  "lazy",
+  "readsPerTick",
+  "writesPerTick",
+];
+
+export function withoutOptions(swarm: Swarm, names: readonly (keyof Swarm)[]): Swarm {
+  return { ...swarm, ...Object.fromEntries(names.map((name) => [name, 0])) };
+}
