@@ -59,6 +59,7 @@ export class Simulation {
   readonly #chance: Chance;
   /** The time after the faults: only these are brought back. */
   #core: Set<Member> | null = null;
+  #everybody = false;
 
   constructor(seed: number, options: S2Options = {}) {
     this.seed = seed;
@@ -105,7 +106,7 @@ export class Simulation {
     const config = running.raft.raftStatus()?.config;
     if (config !== undefined) this.#lastConfigs.set(member, config);
     if (this.#core === null) this.faults.died(member);
-    else if (this.#core.has(member) && !member.gone) this.engine.after(10, () => this.#revive(member));
+    else if ((this.#everybody || this.#core.has(member)) && !member.gone) this.engine.after(10, () => this.#revive(member));
   }
 
   #revive(member: Member): void {
@@ -249,8 +250,8 @@ export class Simulation {
   async #healAll(): Promise<void> {
     this.note("all healed");
     this.network.heal();
-    this.#core = new Set(this.members.filter((member) => member.id !== null));
-    for (const member of this.#core) this.#revive(member);
+    this.#everybody = true;
+    for (const member of this.members) if (member.id !== null) this.#revive(member);
     this.clients.stop();
     const { engine } = this;
     const deadline = engine.now + EQUAL_MS_MAX;

@@ -126,6 +126,7 @@ export function calm(swarm: Swarm): Swarm {
     diskErrorEvery: 0,
     memberEvery: 0,
     transferEvery: 0,
+    inStep: 0,
     diskMean: Math.min(swarm.diskMean, 10),
     diskStall: 0,
     wallJumps: 0,
