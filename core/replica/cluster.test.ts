@@ -4,6 +4,7 @@ import { MemoryLogDisk, MemoryLogStorage } from "../../adapters/memory/log-stora
 import { MemoryNetwork } from "../../adapters/memory/transport.ts";
 import { ascii } from "../bytes/bytes.ts";
 import type { RangeRequest } from "../store/command.ts";
+import type { StateMachine } from "../store/state-machine.ts";
 import { RaftConsensus } from "./raft-consensus.ts";
 import { Replica } from "./replica.ts";
 
@@ -329,6 +330,28 @@ describe("Replica on RaftConsensus", () => {
     expect(lived).toBeGreaterThanOrEqual(ttlSeconds);
     // Each of the changes, six minutes apart, gives back at most what was used since the last checkpoint.
     expect(lived).toBeLessThan(2 * ttlSeconds);
+  });
+
+  test("a member whose state differs is found out within two minutes, and the alarm CORRUPT stops all writes", async () => {
+    const leader = await three();
+    const [bad] = others(leader);
+    await cluster.put(leader, "k", "v");
+    await cluster.run(120_000);
+    expect(cluster.replica(leader).store.alarms()).toEqual([]);
+    const put = {
+      kind: "put",
+      key: ascii("x"),
+      value: ascii("1"),
+      lease: "0",
+      prevKv: false,
+      ignoreValue: false,
+      ignoreLease: false,
+    } as const;
+    const store = cluster.replica(bad!).store as StateMachine;
+    store.apply({ ...put, time: 0 }, { index: store.appliedIndex, term: 1 });
+    await cluster.run(120_000);
+    expect(cluster.replica(leader).store.alarms()).toEqual([{ memberId: bad, alarm: "corrupt" }]);
+    await expect(cluster.put(leader, "k", "w")).rejects.toMatchObject({ reason: "corrupt" });
   });
 
   test("T24: after a restart at any place the state is that of the log: nothing twice, nothing left out", async () => {

@@ -16,3 +16,6 @@ export const SNAPSHOT_LOG_BYTES = 512 * 1024 * 1024;
 export const COMPACTION_SLICE = 2_000;
 /** A member that does not lead gives up passing a request on after this time: etcd's request timeout of 5 s and two election timeouts. */
 export const FORWARD_MS_MAX = 7_000;
+
+/** How often the leader has all members compare their states. */
+export const HASH_CHECK_INTERVAL_MS = 60_000;

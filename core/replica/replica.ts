@@ -21,7 +21,7 @@ import {
 import type { Entry, Index, SnapshotMeta, Term } from "../raft/types.ts";
 import { type Applied, type Command, type CommandBody, type LeaseId, type Result, type ResultOf } from "../store/command.ts";
 import { decodeCommand, encodeCommand } from "../store/command-codec.ts";
-import { type FrozenState, StateMachine } from "../store/state-machine.ts";
+import { type FrozenState, type HashMismatch, StateMachine } from "../store/state-machine.ts";
 import type { StoreView } from "../store/store-view.ts";
 import type { WatchStats } from "../store/watch/watch-hub.ts";
 import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
@@ -31,6 +31,7 @@ import { LeaseClock } from "./lease-clock.ts";
 import {
   COMPACTION_SLICE,
   FORWARD_MS_MAX,
+  HASH_CHECK_INTERVAL_MS,
   LEASE_CHECKPOINT_BATCH,
   LEASE_CHECKPOINT_INTERVAL_MS,
   LEASE_REVOKES_PER_SECOND,
@@ -140,6 +141,7 @@ export class Replica implements Member {
   #snapshotting: Promise<void> | null = null;
   #compacting: Promise<void> | null = null;
   #raisingAlarm = false;
+  #hashCheckedAt = 0;
   #revokeCredit = 0;
   #tickedAt: number | null = null;
   #checkpointedAt = 0;
@@ -166,6 +168,7 @@ export class Replica implements Member {
         else this.stats.puts++;
       }
     });
+    this.#store.onHashMismatch((mismatch) => this.#raiseCorrupt(mismatch));
     this.#store.onLeases({
       granted: (id, ttlSeconds) => this.#startLease(id, ttlSeconds),
       revoked: (id) => this.#leaseClock.delete(id),
@@ -511,6 +514,7 @@ export class Replica implements Member {
   #lead(now: number, elapsed: number): void {
     this.#expireLeases(now, elapsed);
     this.#checkpointLeases(now);
+    this.#checkHashes(now);
     const { revision, compactedRevision } = this.#store;
     const target = this.#autoCompaction.due(now, revision, compactedRevision);
     if (target !== undefined) {
@@ -551,6 +555,32 @@ export class Replica implements Member {
       if (batch.length === LEASE_CHECKPOINT_BATCH) send();
     }
     if (batch.length > 0) send();
+  }
+
+  /**
+   * Two commands: at the first, each member notes the hash of its state; the second carries the leader's. The log orders them, so that
+   * all compare the same place without anybody waiting for anybody.
+   */
+  #checkHashes(now: number): void {
+    if (now - this.#hashCheckedAt < HASH_CHECK_INTERVAL_MS || this.#consensus.members().length < 2) return;
+    if (this.#store.alarms().some(({ alarm }) => alarm === "corrupt")) return; // known, and nothing is applied
+    this.#hashCheckedAt = now;
+    const term = this.#term;
+    this.#background("comparing the members' states", async () => {
+      const { result } = await this.propose({ kind: "hashMark", term });
+      if (result.index > 0) await this.propose({ kind: "hashVerify", index: result.index, hash: result.hash, term });
+    });
+  }
+
+  /** As etcd: the alarm stops all writes until an operator has decided whose state is the right one. */
+  #raiseCorrupt({ index, expected, own }: HashMismatch): void {
+    this.#options.onNotice("warn", "the state of this member differs from the leader's: the alarm CORRUPT is raised", {
+      index,
+      expected,
+      own,
+    });
+    const alarm = { memberId: this.memberId, alarm: "corrupt" } as const;
+    this.#background("raising the alarm CORRUPT", () => this.propose({ kind: "alarm", action: "activate", alarm }));
   }
 
   #freeCompacted(): void {
@@ -697,5 +727,6 @@ const CERTAINLY_NOT_DONE = new Set(["noLeader", "notLeader", "notSent"]);
 
 /** What a leader does on its own account, bound to its term. */
 function isLeadersOwn(body: CommandBody): boolean {
-  return (body.kind === "leaseRevoke" && body.term !== 0) || body.kind === "leaseCheckpoint";
+  const { kind } = body;
+  return (kind === "leaseRevoke" && body.term !== 0) || kind === "leaseCheckpoint" || kind === "hashMark" || kind === "hashVerify";
 }

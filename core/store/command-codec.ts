@@ -31,7 +31,20 @@ export const COMMAND_VERSION = 1;
 const DEPTH_MAX = 128;
 
 /** Positions in these lists are the numbers in the log: append only. */
-const KINDS = ["put", "append", "delete", "txn", "compact", "leaseGrant", "leaseRevoke", "leaseCheckpoint", "alarm", "v2"] as const;
+const KINDS = [
+  "put",
+  "append",
+  "delete",
+  "txn",
+  "compact",
+  "leaseGrant",
+  "leaseRevoke",
+  "leaseCheckpoint",
+  "alarm",
+  "v2",
+  "hashMark",
+  "hashVerify",
+] as const;
 const OPERATIONS = ["range", "put", "append", "delete", "txn"] as const;
 const SORT_TARGETS = ["key", "version", "create", "mod", "value"] as const;
 const SORT_ORDERS = ["none", "ascend", "descend"] as const;
@@ -89,8 +102,10 @@ function fieldCount(command: CommandBody): number {
     case "delete":
     case "txn":
     case "alarm":
+    case "hashVerify":
       return 3;
     case "compact":
+    case "hashMark":
       return 1;
     case "leaseGrant":
     case "leaseRevoke":
@@ -132,6 +147,12 @@ function writeBody(writer: MsgpackWriter, command: CommandBody): void {
       return writer.bytes(ascii(command.alarm.memberId));
     case "v2":
       return writeV2(writer, command);
+    case "hashMark":
+      return writer.number(command.term);
+    case "hashVerify":
+      writer.number(command.index);
+      writer.number(command.hash);
+      return writer.number(command.term);
     default:
       return unreachable(command);
   }
@@ -272,6 +293,10 @@ function readBody(reader: MsgpackReader, kind: CommandBody["kind"]): CommandBody
       return { kind, action: reader.boolean() ? "activate" : "deactivate", alarm: readAlarm(reader) };
     case "v2":
       return { kind, ...readV2(reader) };
+    case "hashMark":
+      return { kind, term: reader.number() };
+    case "hashVerify":
+      return { kind, index: reader.number(), hash: reader.number(), term: reader.number() };
   }
 }
 

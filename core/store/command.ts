@@ -122,6 +122,10 @@ export type CommandBody =
   | { readonly kind: "leaseRevoke"; readonly id: LeaseId; readonly term: number }
   /** Remaining time of leases in milliseconds; by the leader only, bound to its term like a revoke of its own. */
   | { readonly kind: "leaseCheckpoint"; readonly remainingMs: readonly (readonly [LeaseId, number])[]; readonly term: number }
+  /** The leader's own: every member notes the hash of its state as of this place. */
+  | { readonly kind: "hashMark"; readonly term: number }
+  /** The leader's own: every member compares what it noted at `index` with what the leader did. */
+  | { readonly kind: "hashVerify"; readonly index: number; readonly hash: number; readonly term: number }
   | { readonly kind: "alarm"; readonly action: "activate" | "deactivate"; readonly alarm: Alarm }
   | ({ readonly kind: "v2" } & V2Command);
 
@@ -170,8 +174,15 @@ export interface AlarmResult {
   readonly alarms: readonly Alarm[];
 }
 
+/** The hash of the state as of an index of the log; 0 when the command was not of the leader's present term. */
+export interface HashResult {
+  readonly op: "hash";
+  readonly index: number;
+  readonly hash: number;
+}
+
 /** What applying a command gives; which one goes with which command is `ResultOf`. */
-export type Result = PutResult | AppendResult | DeleteResult | TxnResult | LeaseGrantResult | AlarmResult | Done | V2Result;
+export type Result = PutResult | AppendResult | DeleteResult | TxnResult | LeaseGrantResult | AlarmResult | HashResult | Done | V2Result;
 
 interface Results {
   put: PutResult;
@@ -182,6 +193,8 @@ interface Results {
   leaseGrant: LeaseGrantResult;
   leaseRevoke: Done;
   leaseCheckpoint: Done;
+  hashMark: HashResult;
+  hashVerify: Done;
   alarm: AlarmResult;
   v2: V2Result;
 }

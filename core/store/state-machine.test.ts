@@ -259,6 +259,38 @@ describe("leases", () => {
     expect(m.state.leaseIds()).toEqual([]);
   });
 
+  test("states are compared where the leader marked them, and a difference is told", () => {
+    const [one, two] = [new Machine(), new Machine()];
+    const told: unknown[] = [];
+    two.state.onHashMismatch((mismatch) => told.push(mismatch));
+    const both = (body: CommandBody) => [one, two].map((m) => m.do(body));
+    both({ kind: "leaseGrant", id: "9", ttlSeconds: 60 });
+    both({ kind: "put", ...put("a", "1", { lease: "9" }) });
+    const verify = (marks: readonly Result[]) => both({ kind: "hashVerify", ...(marks[0] as { index: number; hash: number }), term: 1 });
+    const equal = both({ kind: "hashMark", term: 1 });
+    expect(equal[0]).toEqual(equal[1]);
+    verify(equal);
+    expect(told).toEqual([]);
+    // The checkpoint of another term is no part of it, a real one is.
+    for (const [term, differs] of [
+      [7, false],
+      [1, true],
+    ] as const) {
+      // prettier-ignore
+      two.state.apply({ kind: "leaseCheckpoint", remainingMs: [["9", 5]], term, time: 1000 }, { index: two.index, term: 1 });
+      const marks = both({ kind: "hashMark", term: 1 });
+      verify(marks);
+      expect(told.length > 0, String(term)).toBe(differs);
+      const { index, hash } = marks[1] as { index: number; hash: number };
+      if (differs) expect(told).toEqual([{ index, expected: (marks[0] as { hash: number }).hash, own: hash }]);
+    }
+    // Of another term, or of a place that was not marked here: nothing to compare.
+    two.do({ kind: "hashVerify", index: 1, hash: 1, term: 1 });
+    two.do({ kind: "hashVerify", index: (two.do({ kind: "hashMark", term: 1 }) as { index: number }).index, hash: 1, term: 6 });
+    expect(two.do({ kind: "hashMark", term: 6 })).toEqual({ op: "hash", index: 0, hash: 0 });
+    expect(told).toHaveLength(1);
+  });
+
   test("the listener hears of everything once it is so", () => {
     const m = new Machine();
     const heard: string[] = [];

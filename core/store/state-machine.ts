@@ -14,6 +14,7 @@ import {
   type Command,
   type CommandBody,
   type Done,
+  type HashResult,
   type KeyValue,
   type LeaseId,
   NO_LEASE,
@@ -23,7 +24,7 @@ import {
   type TxnRequest,
   type TxnResult,
 } from "./command.ts";
-import { stateHash } from "./hash.ts";
+import { runningHash, stateHash } from "./hash.ts";
 import { type Lease, type LeaseListener, LeaseTable } from "./lease/lease-table.ts";
 import { LeasedKeys } from "./lease/leased-keys.ts";
 import { type FrozenVersions, MemoryVersionStore } from "./mvcc/memory-version-store.ts";
@@ -42,6 +43,14 @@ export interface StateMachineOptions {
   readonly quotaBytes: number;
 }
 
+export interface HashMismatch {
+  /** Of the log. */
+  readonly index: number;
+  /** The leader's. */
+  readonly expected: number;
+  readonly own: number;
+}
+
 /** Where in the log a command stands. */
 export interface LogPlace {
   readonly index: number;
@@ -58,6 +67,8 @@ export interface FrozenState {
   chunks(): Iterable<Uint8Array>;
   release(): void;
 }
+
+type CommandOf<K extends CommandBody["kind"]> = Extract<CommandBody, { readonly kind: K }>;
 
 const DONE: Done = { op: "done" };
 
@@ -82,6 +93,9 @@ export class StateMachine implements StoreView {
   #alarms: Alarm[] = [];
   #clockMs = 0;
   #appliedIndex = 0;
+  /** Of this run only: no part of the state. */
+  #hashMark: { readonly index: number; readonly hash: number } | null = null;
+  #onHashMismatch: ((mismatch: HashMismatch) => void) | null = null;
   #onCommit: ((record: RevisionRecord) => void) | null = null;
 
   constructor(options: StateMachineOptions) {
@@ -96,6 +110,11 @@ export class StateMachine implements StoreView {
   /** One listener, told of every revision right after the watches were. */
   onCommit(listener: (record: RevisionRecord) => void): void {
     this.#onCommit = listener;
+  }
+
+  /** One listener, told when this member's state is found to be another than the leader's at the same place of the log. */
+  onHashMismatch(listener: (mismatch: HashMismatch) => void): void {
+    this.#onHashMismatch = listener;
   }
 
   // ---- applying
@@ -166,6 +185,10 @@ export class StateMachine implements StoreView {
         return DONE;
       case "alarm":
         return { op: "alarm", alarms: this.#setAlarm(command.action, command.alarm) };
+      case "hashMark":
+        return this.#markHash(command.term, entry);
+      case "hashVerify":
+        return this.#verifyHash(command, entry);
       case "v2":
         return applyV2(command, this.#clockMs, this.#v2Context);
       default:
@@ -193,6 +216,26 @@ export class StateMachine implements StoreView {
     for (const key of this.leaseTable.keys(id)) this.#keys.delete(key);
     this.leaseTable.remove(id);
     return this.#committed(DONE) as Done;
+  }
+
+  #markHash(term: number, entry: LogPlace): HashResult {
+    if (isStale(term, entry)) return { op: "hash", index: 0, hash: 0 };
+    this.#hashMark = { index: entry.index, hash: this.#runningHash() };
+    return { op: "hash", ...this.#hashMark };
+  }
+
+  #verifyHash({ index, hash, term }: CommandOf<"hashVerify">, entry: LogPlace): Done {
+    const own = this.#hashMark;
+    if (isStale(term, entry) || own?.index !== index) return DONE; // restored since: there is nothing to compare
+    if (own.hash !== hash) this.#onHashMismatch?.({ index, expected: hash, own: own.hash });
+    return DONE;
+  }
+
+  #runningHash(): number {
+    const { hash: leases, size: leaseCount } = this.leaseTable;
+    const { revision, compactedRevision } = this.#versions;
+    const versions = this.#versions.hash();
+    return runningHash({ versions, revision, compactedRevision, clockMs: this.#clockMs, leases, leaseCount, alarms: this.#alarms });
   }
 
   #setAlarm(action: "activate" | "deactivate", alarm: Alarm): Alarm[] {
@@ -323,6 +366,7 @@ export class StateMachine implements StoreView {
     this.#alarms = read.alarms;
     this.#clockMs = read.header.clockMs;
     this.#appliedIndex = read.header.index;
+    this.#hashMark = null;
     this.#hub.restored(this.#versions);
     this.v2.reset();
     return read.header;

@@ -60,6 +60,8 @@ const bodies = fc.oneof(
   fc.record({ kind: fc.constant("leaseGrant"), id: lease, ttlSeconds: number }),
   fc.record({ kind: fc.constant("leaseRevoke"), id: lease, term: number }),
   fc.record({ kind: fc.constant("leaseCheckpoint"), remainingMs: fc.array(fc.tuple(lease, number), { maxLength: 20 }), term: number }),
+  fc.record({ kind: fc.constant("hashMark"), term: number }),
+  fc.record({ kind: fc.constant("hashVerify"), index: number, hash: number, term: number }),
   fc.record({
     kind: fc.constant("alarm"),
     action: fc.constantFrom("activate", "deactivate"),

@@ -10,6 +10,7 @@ import type { Bytes } from "../../bytes/bytes.ts";
 import { errLeaseExists, errLeaseNotFound, errLeaseTtlTooLarge } from "../../errors.ts";
 import { must } from "../../invariant.ts";
 import { type LeaseId, NO_LEASE } from "../command.ts";
+import { leaseHash } from "../hash.ts";
 
 /** In seconds; as etcd's. */
 export const LEASE_TTL_SECONDS_MAX = 9_000_000_000;
@@ -51,10 +52,17 @@ interface Row extends Lease {
 
 export class LeaseTable {
   #rows = new Map<LeaseId, Row>();
+  /** Sum of the hashes of all rows, modulo 2^32. */
+  #hash = 0;
   #listener: LeaseListener | null = null;
 
   listen(listener: LeaseListener): void {
     this.#listener = listener;
+  }
+
+  /** Equal tables have equal hashes, in whatever order leases were granted. O(1). */
+  get hash(): number {
+    return this.#hash;
   }
 
   get size(): number {
@@ -82,6 +90,7 @@ export class LeaseTable {
     if (this.#rows.has(id)) throw errLeaseExists();
     const row: Row = { id, ttlSeconds, remainingMs: null, v2, keys: null };
     this.#rows.set(id, row);
+    this.#hash = (this.#hash + leaseHash(row)) >>> 0;
     this.#listener?.granted(id, ttlSeconds);
     return row;
   }
@@ -96,7 +105,10 @@ export class LeaseTable {
 
   /** The keys that were attached are the caller's to delete first. @throws QuorateError leaseNotFound */
   remove(id: LeaseId): void {
-    if (!this.#rows.delete(id)) throw errLeaseNotFound();
+    const row = this.#rows.get(id);
+    if (row === undefined) throw errLeaseNotFound();
+    this.#rows.delete(id);
+    this.#hash = (this.#hash - leaseHash(row)) >>> 0;
     this.#listener?.revoked(id);
   }
 
@@ -104,7 +116,9 @@ export class LeaseTable {
   checkpoint(id: LeaseId, remainingMs: number): boolean {
     const row = this.#rows.get(id);
     if (row === undefined) return false;
+    this.#hash = (this.#hash - leaseHash(row)) >>> 0;
     row.remainingMs = remainingMs < row.ttlSeconds * 1000 ? remainingMs : null;
+    this.#hash = (this.#hash + leaseHash(row)) >>> 0;
     this.#listener?.checkpointed(id, remainingMs);
     return true;
   }
@@ -148,7 +162,9 @@ export class LeaseTable {
   /** Takes over the rows of another table, which must not be used afterwards: a snapshot was restored into it. */
   adopt(other: LeaseTable): void {
     this.#rows = other.#rows;
+    this.#hash = other.#hash;
     other.#rows = new Map();
+    other.#hash = 0;
     this.#listener?.reset();
     for (const row of this.#rows.values()) this.#listener?.granted(row.id, row.ttlSeconds);
   }
