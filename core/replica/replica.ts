@@ -391,6 +391,7 @@ export class Replica implements Member {
     this.#appliedTerm = meta.term;
     this.#entriesSinceSnapshot = 0;
     this.#bytesSinceSnapshot = 0;
+    this.#store.flush(); // the next entry may be long in coming: watchers are told now
   }
 
   #officeChanged(leading: boolean, term: Term, leader: string | null): void {
