@@ -96,6 +96,25 @@ export function errSessionExpired(of: "mutex" | "election"): QuorateError {
 /** Whoever asked does not wait any longer. */
 export const errWaitCanceled = make("canceled", "waitCanceled", "context canceled");
 
+// ---- sessions
+/** A command with a lower number than the session's last one: whoever sends it has lost count. */
+export function errSequencePassed(sequence: number, last: number): QuorateError {
+  return new QuorateError("failedPrecondition", "sequencePassed", `command ${sequence} of a session that is at ${last} already`, {
+    sequence,
+    last,
+  });
+}
+
+/** A repeat of a command whose result was too large to be kept. */
+export function errResultNotKept(revision: number): QuorateError {
+  return new QuorateError(
+    "failedPrecondition",
+    "resultNotKept",
+    `the command was done before, as of revision ${revision}; its result was too large to be kept`,
+    { revision },
+  );
+}
+
 // ---- cluster
 export const errNoLeader = make("unavailable", "noLeader", "etcdserver: no leader");
 export const errNotLeader = make("failedPrecondition", "notLeader", "etcdserver: not leader");

@@ -45,6 +45,8 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   electionNoKey: row("unknown"),
   sessionExpired: row("unknown"),
   waitCanceled: row("canceled", "safe"),
+  sequencePassed: row("failedPrecondition"),
+  resultNotKept: row("failedPrecondition"),
   noLeader: row("unavailable", "safe"),
   notLeader: row("failedPrecondition", "safe"),
   leaderChanged: row("unavailable", "unknown"),

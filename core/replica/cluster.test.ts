@@ -195,6 +195,28 @@ describe("Replica on RaftConsensus", () => {
     expect(await cluster.during(seen)).toBe(1);
   });
 
+  test("T33: a command with a session is done once, however often and through whomever it is sent", async () => {
+    const leader = await three();
+    const body = {
+      kind: "put",
+      key: ascii("k"),
+      value: ascii("v"),
+      lease: "0",
+      prevKv: false,
+      ignoreValue: false,
+      ignoreLease: false,
+    } as const;
+    const session = { client: "somebody", sequence: 1 };
+    const outcomes = await cluster.during(Promise.all(IDS.map((id) => cluster.replica(id).propose(body, session))));
+    expect(outcomes.map(({ revision }) => revision)).toEqual([2, 2, 2]);
+    await cluster.kill(leader);
+    const again = cluster.replica(others(leader)[0]!).propose(body, session);
+    expect((await cluster.during(again)).revision).toBe(2);
+    await expect(cluster.replica(others(leader)[0]!).propose(body, { client: "", sequence: 1 })).rejects.toMatchObject({
+      reason: "badField",
+    });
+  });
+
   test("a refusal of the state machine reaches a client of a follower as the same error", async () => {
     const leader = await three();
     const put = cluster

@@ -22,6 +22,7 @@ import type { Entry, Index, SnapshotMeta, Term } from "../raft/types.ts";
 import { type Applied, type Command, type CommandBody, type LeaseId, type Result, type ResultOf } from "../store/command.ts";
 import { decodeCommand, encodeCommand } from "../store/command-codec.ts";
 import { type FrozenState, type HashMismatch, StateMachine } from "../store/state-machine.ts";
+import { type CommandSession, checkSession } from "../store/sessions.ts";
 import type { StoreView } from "../store/store-view.ts";
 import type { WatchStats } from "../store/watch/watch-hub.ts";
 import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
@@ -76,6 +77,8 @@ interface Waiter {
   readonly resolve: (applied: Applied) => void;
   readonly reject: (error: QuorateError) => void;
 }
+
+type Proposal = CommandBody & { readonly session?: CommandSession };
 
 /** What the leader answers to a command that was sent to it. */
 interface Forwarded {
@@ -213,7 +216,17 @@ export class Replica implements Member {
 
   // ---- writes
 
-  propose<B extends CommandBody>(body: B): Promise<Applied<ResultOf<B["kind"]>>> {
+  propose<B extends CommandBody>(body: B, session?: CommandSession): Promise<Applied<ResultOf<B["kind"]>>> {
+    if (session !== undefined) return this.#proposeOnce(body, session) as Promise<Applied<ResultOf<B["kind"]>>>;
+    return this.#proposeAny(body) as Promise<Applied<ResultOf<B["kind"]>>>;
+  }
+
+  async #proposeOnce(body: CommandBody, session: CommandSession): Promise<Applied> {
+    checkSession(session);
+    return this.#proposeAny({ ...body, session });
+  }
+
+  #proposeAny(body: Proposal): Promise<Applied> {
     return new Promise<Applied>((resolve, reject) => {
       try {
         if (this.#propose(body, resolve, reject) === null) this.#forward(body).then(resolve, reject);
@@ -221,11 +234,11 @@ export class Replica implements Member {
         this.stats.proposalsFailed++;
         reject(error as Error);
       }
-    }) as Promise<Applied<ResultOf<B["kind"]>>>;
+    });
   }
 
   /** @returns its index; null when this member does not lead: nothing was done */
-  #propose(body: CommandBody, resolve: (applied: Applied) => void, reject: (error: QuorateError) => void): Index | null {
+  #propose(body: Proposal, resolve: (applied: Applied) => void, reject: (error: QuorateError) => void): Index | null {
     if (this.#failure !== null || this.#stopping) throw errStopped();
     const command = { ...body, time: this.#storeClock.now() } as Command;
     const data = encodeCommand(command);
@@ -250,7 +263,7 @@ export class Replica implements Member {
    * Has the leader propose it. What certainly was not proposed is tried again, with whoever leads by then; an unknown outcome is
    * told as such and never repeated.
    */
-  async #forward(body: CommandBody): Promise<Applied> {
+  async #forward(body: Proposal): Promise<Applied> {
     if (isLeadersOwn(body)) throw errNotLeader(); // must not take effect under another leader
     const data = encodeCommand({ ...body, time: 0 } as Command);
     const answer = (await this.#askLeader({ propose: data }, () => this.#proposeHere(body))) as Forwarded;
@@ -259,7 +272,7 @@ export class Replica implements Member {
   }
 
   /** @returns undefined when this member does not lead */
-  async #proposeHere(body: CommandBody): Promise<Forwarded | undefined> {
+  async #proposeHere(body: Proposal): Promise<Forwarded | undefined> {
     let index: Index | null = null;
     const applied = await new Promise<Applied | null>((resolve, reject) => {
       index = this.#propose(body, resolve, reject);
@@ -325,7 +338,7 @@ export class Replica implements Member {
     if (!this.#leading) throw errNotLeader();
     const { propose, keepAlive, leaseRemaining, membership } = (request ?? {}) as Record<string, unknown>;
     if (propose instanceof Uint8Array) {
-      const body: CommandBody = decodeCommand(propose);
+      const body: Proposal = decodeCommand(propose);
       const done = await this.#proposeHere(body);
       if (done === undefined) throw errNotLeader();
       return done;

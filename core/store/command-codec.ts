@@ -26,6 +26,8 @@ import {
 import type { V2Command } from "./v2-tree/v2-command.ts";
 
 export const COMMAND_VERSION = 1;
+/** With a session: its client and sequence stand before the fields. */
+const SESSION_VERSION = 2;
 
 /** Transactions within transactions, at most: deeper ones are refused when read. */
 const DEPTH_MAX = 128;
@@ -77,10 +79,15 @@ function nameOf<T extends string>(names: readonly T[], number: number, what: str
 
 export function encodeCommand(command: Command): Uint8Array {
   const writer = new MsgpackWriter(sizeGuess(command));
-  writer.byte(COMMAND_VERSION);
-  writer.array(2 + fieldCount(command));
+  const { session } = command;
+  writer.byte(session === undefined ? COMMAND_VERSION : SESSION_VERSION);
+  writer.array((session === undefined ? 2 : 4) + fieldCount(command));
   writer.number(KINDS.indexOf(command.kind));
   writer.number(command.time);
+  if (session !== undefined) {
+    writer.bytes(ascii(session.client));
+    writer.number(session.sequence);
+  }
   writeBody(writer, command);
   return writer.finish();
 }
@@ -258,14 +265,15 @@ function writeV2(writer: MsgpackWriter, command: V2Command): void {
 export function decodeCommand(data: Uint8Array): Command {
   const reader = new MsgpackReader(data);
   const version = reader.byte();
-  if (version !== COMMAND_VERSION) throw errUnknownCommand(`command version ${version}`);
+  if (version !== COMMAND_VERSION && version !== SESSION_VERSION) throw errUnknownCommand(`command version ${version}`);
   const fields = reader.array();
   const kind = nameOf(KINDS, reader.number(), "command kind");
   const time = reader.number();
+  const session = version === SESSION_VERSION ? { client: reader.bytes() as string, sequence: reader.number() } : undefined;
   const body = readBody(reader, kind);
-  if (fields !== 2 + fieldCount(body)) throw errMalformed(`a command ${kind} of ${fields} fields`);
+  if (fields !== (session === undefined ? 2 : 4) + fieldCount(body)) throw errMalformed(`a command ${kind} of ${fields} fields`);
   if (!reader.atEnd) throw errMalformed(`more after the command, from byte ${reader.position}`);
-  return { ...body, time };
+  return session === undefined ? { ...body, time } : { ...body, time, session };
 }
 
 function readBody(reader: MsgpackReader, kind: CommandBody["kind"]): CommandBody {

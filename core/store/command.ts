@@ -3,6 +3,7 @@
  * the proposer, so that the same log gives the same state everywhere (architecture decision 4).
  */
 import type { Bytes } from "../bytes/bytes.ts";
+import type { CommandSession } from "./sessions.ts";
 import type { V2Command, V2Result } from "./v2-tree/v2-command.ts";
 
 /** A signed 64-bit number in decimal, as on etcd's JSON wire; negative ids are allowed. */
@@ -133,6 +134,8 @@ export type CommandBody =
 export type Command = CommandBody & {
   /** The store's clock, in milliseconds since 1970, stamped by the leader; never goes back (recipes.md §0.1). */
   readonly time: number;
+  /** Makes it take effect at most once, however often it is proposed. */
+  readonly session?: CommandSession;
 };
 
 export interface PutResult {

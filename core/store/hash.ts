@@ -17,6 +17,8 @@ export interface HashedState {
   readonly leases: Iterable<Lease>;
   /** In the order of raising. */
   readonly alarms: readonly Alarm[];
+  /** Count and `SessionTable.hash`. */
+  readonly sessions: { readonly size: number; readonly hash: number };
 }
 
 /** 32 bits, unsigned. O(leases). */
@@ -27,7 +29,12 @@ export function stateHash(state: HashedState): number {
   h = hashNumber(h, state.clockMs);
   for (const lease of state.leases) h = hashLease(h, lease);
   for (const { memberId, alarm } of state.alarms) h = hashBytes(hashBytes(h, alarm), memberId);
-  return finishHash(h);
+  return finishHash(withSessions(h, state.sessions));
+}
+
+/** Without any, the hash is what it was before there were sessions: older snapshots are checked by it. */
+function withSessions(hash: number, { size, hash: sessions }: HashedState["sessions"]): number {
+  return size === 0 ? hash : hashNumber(hashNumber(hash, size), sessions);
 }
 
 /**
@@ -41,7 +48,7 @@ export function runningHash(state: Omit<HashedState, "leases"> & { readonly leas
   h = hashNumber(h, state.clockMs);
   h = hashNumber(hashNumber(h, state.leases), state.leaseCount);
   for (const { memberId, alarm } of state.alarms) h = hashBytes(hashBytes(h, alarm), memberId);
-  return finishHash(h);
+  return finishHash(withSessions(h, state.sessions));
 }
 
 /** Of one lease: sums of these, modulo 2^32, are hashes of tables. */

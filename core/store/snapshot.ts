@@ -12,6 +12,7 @@
 import { EMPTY, ascii } from "../bytes/bytes.ts";
 import { crc32 } from "../bytes/crc32.ts";
 import { MsgpackReader, MsgpackWriter, errMalformed } from "../bytes/msgpack.ts";
+import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
 import { QuorateError } from "../errors.ts";
 import { type Alarm, type KeyValue, NO_LEASE } from "./command.ts";
 import { LEASE_TTL_SECONDS_MAX, type Lease, LeaseTable } from "./lease/lease-table.ts";
@@ -19,8 +20,11 @@ import type { FrozenVersions, LoadedVersions } from "./mvcc/memory-version-store
 import { VersionLoader } from "./mvcc/version-loader.ts";
 import { stateHash } from "./hash.ts";
 import { readNote, writeNote } from "./note-codec.ts";
+import { type SessionRow, SessionTable } from "./sessions.ts";
 
 export const SNAPSHOT_FORMAT = 1;
+/** With sessions. */
+const SNAPSHOT_FORMAT_SESSIONS = 2;
 /** "QSNP" */
 const MAGIC = ascii("QSNP");
 /** Bytes a chunk, at most. */
@@ -40,6 +44,9 @@ const ALARMS = 3;
 const VERSIONS = 4;
 const REVISIONS = 5;
 const TRAILER = 6;
+const SESSIONS = 7;
+/** Frames come in this order. */
+const ORDER = [HEADER, LEASES, ALARMS, VERSIONS, REVISIONS, SESSIONS, TRAILER];
 
 const ALARM_NAMES = ["nospace", "corrupt"] as const;
 
@@ -66,6 +73,8 @@ export interface SnapshotSource {
   readonly versions: FrozenVersions;
   readonly leases: readonly Lease[];
   readonly alarms: readonly Alarm[];
+  /** Least recently used first. */
+  readonly sessions: readonly SessionRow[];
   readonly clockMs: number;
   readonly hash: number;
 }
@@ -75,6 +84,7 @@ export interface SnapshotState {
   readonly versions: LoadedVersions;
   readonly leases: LeaseTable;
   readonly alarms: Alarm[];
+  readonly sessions: SessionTable;
 }
 
 interface Counts {
@@ -131,7 +141,7 @@ function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array {
 function* frames(source: SnapshotSource, counts: Counts): Generator<Uint8Array, void, void> {
   const header = startFrame();
   header.bytes(MAGIC);
-  header.number(SNAPSHOT_FORMAT);
+  header.number(source.sessions.length > 0 ? SNAPSHOT_FORMAT_SESSIONS : SNAPSHOT_FORMAT);
   header.bytes(ascii(source.place.clusterId));
   header.number(source.place.index);
   header.number(source.place.term);
@@ -151,6 +161,7 @@ function* frames(source: SnapshotSource, counts: Counts): Generator<Uint8Array, 
   yield endFrame(ALARMS, alarms, counts);
   yield* versionFrames(source.versions, counts);
   yield* revisionFrames(source.versions, counts);
+  yield* sessionFrames(source.sessions, counts);
   const trailer = startFrame();
   const { versions, revisions, leases, alarms: alarmCount, frames: frameCount, hash } = counts;
   for (const number of [frameCount, versions, revisions, leases, alarmCount, hash]) trailer.number(number);
@@ -195,6 +206,22 @@ function* leaseFrames(leases: readonly Lease[], counts: Counts): Generator<Uint8
     }
   }
   yield endFrame(LEASES, frame, counts);
+}
+
+function* sessionFrames(sessions: readonly SessionRow[], counts: Counts): Generator<Uint8Array, void, void> {
+  for (let at = 0; at < sessions.length;) {
+    const frame = startFrame();
+    for (; at < sessions.length && frame.length < FRAME_BYTES; at++) {
+      const { client, sequence, usedAt, revision, outcome } = sessions[at]!;
+      frame.bytes(ascii(client));
+      frame.number(sequence);
+      frame.number(usedAt);
+      frame.number(revision);
+      if (outcome === null) frame.nil();
+      else frame.bytes(utf8Encode(outcome));
+    }
+    yield endFrame(SESSIONS, frame, counts);
+  }
 }
 
 function* versionFrames(versions: FrozenVersions, counts: Counts): Generator<Uint8Array, void, void> {
@@ -346,13 +373,16 @@ class StateReader {
   #loader: VersionLoader | null = null;
   #time = 0;
   #ended = false;
-  #tag = 0;
+  #place = 0;
+  readonly #sessions = new SessionTable();
 
   frame(frame: Frame): void {
     const fault = (what: string) => errMalformed(`${what} at byte ${frame.position} of the snapshot`);
     if (this.#ended) throw fault("more after the trailer");
-    if ((this.#header === null) !== (frame.tag === HEADER) || frame.tag < this.#tag) throw fault(`frame ${frame.tag} is out of place`);
-    this.#tag = frame.tag;
+    const place = ORDER.indexOf(frame.tag);
+    if (place < 0) throw fault(`frame ${frame.tag} is not known`);
+    if ((this.#header === null) !== (frame.tag === HEADER) || place < this.#place) throw fault(`frame ${frame.tag} is out of place`);
+    this.#place = place;
     const reader = new MsgpackReader(frame.body);
     switch (frame.tag) {
       case HEADER:
@@ -370,11 +400,12 @@ class StateReader {
       case REVISIONS:
         while (!reader.atEnd) this.#readRevision(reader);
         break;
+      case SESSIONS:
+        while (!reader.atEnd) this.#readSession(reader);
+        break;
       case TRAILER:
         this.#readTrailer(reader, fault);
         break;
-      default:
-        throw fault(`frame ${frame.tag} is not known`);
     }
     if (!reader.atEnd) throw fault("a frame longer than what it holds");
     const crc = new Uint8Array(4);
@@ -386,7 +417,7 @@ class StateReader {
   #readHeader(reader: MsgpackReader): void {
     if (reader.bytes() !== MAGIC) throw errMalformed("no snapshot: it does not begin with QSNP");
     const format = reader.number();
-    if (format !== SNAPSHOT_FORMAT) throw errUnknownSnapshot(format);
+    if (format !== SNAPSHOT_FORMAT && format !== SNAPSHOT_FORMAT_SESSIONS) throw errUnknownSnapshot(format);
     const place = { clusterId: reader.bytes() as string, index: reader.number(), term: reader.number() };
     const revision = reader.number();
     const compactedRevision = reader.number();
@@ -438,6 +469,11 @@ class StateReader {
     this.#counts.revisions++;
   }
 
+  #readSession(reader: MsgpackReader): void {
+    const [client, sequence, usedAt, revision] = [reader.bytes() as string, reader.number(), reader.number(), reader.number()];
+    this.#sessions.add({ client, sequence, usedAt, revision, outcome: reader.isNil() ? null : utf8Decode(reader.bytes()) });
+  }
+
   #readTrailer(reader: MsgpackReader, fault: (what: string) => QuorateError): void {
     const { frames: frameCount, versions, revisions, leases, alarms, hash } = this.#counts;
     const names = ["frames", "versions", "revisions", "leases", "alarms", "hash"];
@@ -454,9 +490,9 @@ class StateReader {
     if (!this.#ended) throw errMalformed("the snapshot ends without a trailer");
     const versions = this.#loader.finish();
     const { revision, compactedRevision, clockMs } = header;
-    const [leases, alarms] = [this.#leases, this.#alarms];
-    const hash = stateHash({ versions: versions.hash >>> 0, revision, compactedRevision, clockMs, leases: leases.all(), alarms });
+    const [leases, alarms, sessions] = [this.#leases, this.#alarms, this.#sessions];
+    const hash = stateHash({ versions: versions.hash >>> 0, revision, compactedRevision, clockMs, leases: leases.all(), alarms, sessions });
     if (hash !== header.hash) throw errMalformed(`the state hashes to ${hash} and the snapshot says ${header.hash}`);
-    return { header, versions, leases, alarms };
+    return { header, versions, leases, alarms, sessions };
   }
 }

@@ -30,6 +30,7 @@ import { LeasedKeys } from "./lease/leased-keys.ts";
 import { type FrozenVersions, MemoryVersionStore } from "./mvcc/memory-version-store.ts";
 import { type TransactionContext, executeAppend, executeDelete, executePut, executeTxn, isReadOnly } from "./mvcc/transaction.ts";
 import { type SnapshotHeader, type SnapshotPlace, type SnapshotSource, readSnapshot, writeSnapshot } from "./snapshot.ts";
+import { SessionTable } from "./sessions.ts";
 import type { LeaseView, StoreView } from "./store-view.ts";
 import type { V2Context } from "./v2-tree/v2-context.ts";
 import { V2Tree } from "./v2-tree/v2-tree-reader.ts";
@@ -90,6 +91,7 @@ export class StateMachine implements StoreView {
     },
   };
   readonly v2 = new V2Tree(this.#v2Context);
+  readonly #sessions = new SessionTable();
   #alarms: Alarm[] = [];
   #clockMs = 0;
   #appliedIndex = 0;
@@ -131,6 +133,21 @@ export class StateMachine implements StoreView {
   apply(command: Command, entry: LogPlace): Outcome {
     this.#appliedIndex = entry.index;
     this.#clockMs = Math.max(this.#clockMs, command.time);
+    const { session } = command;
+    if (session === undefined) return this.#once(command, entry);
+    try {
+      const repeated = this.#sessions.repeated(session);
+      if (repeated !== undefined) return repeated;
+    } catch (error) {
+      if (!isQuorateError(error)) throw error;
+      return { ok: false, revision: this.#versions.revision, error };
+    }
+    const outcome = this.#once(command, entry);
+    this.#sessions.keep(session, outcome, this.#clockMs);
+    return outcome;
+  }
+
+  #once(command: Command, entry: LogPlace): Outcome {
     try {
       this.#refuseByAlarm(command);
       const result = this.#execute(command, entry);
@@ -235,7 +252,16 @@ export class StateMachine implements StoreView {
     const { hash: leases, size: leaseCount } = this.leaseTable;
     const { revision, compactedRevision } = this.#versions;
     const versions = this.#versions.hash();
-    return runningHash({ versions, revision, compactedRevision, clockMs: this.#clockMs, leases, leaseCount, alarms: this.#alarms });
+    return runningHash({
+      versions,
+      revision,
+      compactedRevision,
+      clockMs: this.#clockMs,
+      leases,
+      leaseCount,
+      alarms: this.#alarms,
+      sessions: this.#sessions,
+    });
   }
 
   #setAlarm(action: "activate" | "deactivate", alarm: Alarm): Alarm[] {
@@ -324,6 +350,7 @@ export class StateMachine implements StoreView {
       clockMs: this.#clockMs,
       leases: this.leaseTable.all(),
       alarms: this.#alarms,
+      sessions: this.#sessions,
     });
   }
 
@@ -349,6 +376,7 @@ export class StateMachine implements StoreView {
       versions,
       leases: [...this.leaseTable.all()].map(({ id, ttlSeconds, remainingMs, v2 }): Lease => ({ id, ttlSeconds, remainingMs, v2 })),
       alarms: this.#alarms,
+      sessions: [...this.#sessions.rows()],
       clockMs: this.#clockMs,
       hash: this.hash(),
     };
@@ -364,6 +392,7 @@ export class StateMachine implements StoreView {
     this.#versions.adopt(read.versions);
     this.leaseTable.adopt(read.leases);
     this.#alarms = read.alarms;
+    this.#sessions.adopt(read.sessions);
     this.#clockMs = read.header.clockMs;
     this.#appliedIndex = read.header.index;
     this.#hashMark = null;

@@ -82,4 +82,8 @@ const bodies = fc.oneof(
   }),
 );
 
-export const anyCommand = fc.tuple(bodies, fc.nat()).map(([body, time]) => ({ ...body, time }) as Command);
+const session = fc.record({ client: fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 64 }), sequence: fc.integer({ min: 1 }) });
+
+export const anyCommand = fc
+  .tuple(bodies, fc.nat(), fc.option(session, { nil: undefined }))
+  .map(([body, time, of]) => (of === undefined ? { ...body, time } : { ...body, time, session: of }) as Command);
