@@ -11,6 +11,7 @@ import { Chance } from "../chance.ts";
 import { Violation, demand } from "../violation.ts";
 import type { Applied as LedgerEntry } from "./ledger.ts";
 import type { Member } from "./member.ts";
+import type { Answer, Found, Request } from "../../history/revision-check.ts";
 import type { Simulation } from "./simulation.ts";
 
 /** The longest that a member which is up may take for an answer, in milliseconds: it may ask two leaders, 7 s each, and wait to catch up. */
@@ -44,6 +45,10 @@ export function rangeOf(key: Bytes, end = "" as Bytes, revision = 0): RangeReque
 
 export function putOf(key: Bytes, value: Bytes, lease = "0"): PutRequest {
   return { key, value, lease, prevKv: false, ignoreValue: false, ignoreLease: false };
+}
+
+function foundOf(kv: KeyValue | null): Found | null {
+  return kv === null ? null : { value: kv.value, modRevision: kv.modRevision, version: kv.version };
 }
 
 function reasonOf(error: unknown): string {
@@ -89,19 +94,22 @@ export class Clients {
 
   // ---- what the ledger tells
 
-  applied({ command, index, term }: LedgerEntry): void {
+  applied({ command, index }: LedgerEntry): void {
     if (command === null) return;
     for (const value of valuesOf(command)) {
       demand(!this.#values.has(value), "nothing is done twice", () => `${value.slice(0, 20)} is applied again at ${index}`);
       demand(!this.#refused.has(value), "what was refused is not done", () => `${value.slice(0, 20)} is applied at ${index}`);
       this.#values.add(value);
     }
-    if (command.kind !== "leaseRevoke" || command.term === 0 || command.term !== term) return;
-    const lease = this.#leases.get(command.id);
+  }
+
+  /** A lease that the store held is no longer there, by the leader's act. */
+  expired(id: string): void {
+    const lease = this.#leases.get(id);
     if (lease === undefined || lease.endedAt !== null) return;
     lease.endedAt = this.#simulation.engine.now;
     this.#simulation.count("lease expired");
-    this.#checkLease(command.id, lease);
+    this.#checkLease(id, lease);
   }
 
   /** Not before the time to live has passed on the fastest clock since the renewal was asked for. */
@@ -155,6 +163,7 @@ class Client {
   readonly #clients: Clients;
   readonly #chance: Chance;
   readonly #name: string;
+  readonly #number: number;
   #done = 0;
   #home: Member | null = null;
   #lease: { readonly id: string; readonly ttlMs: number } | null = null;
@@ -166,6 +175,7 @@ class Client {
   constructor(simulation: Simulation, clients: Clients, number: number) {
     this.#simulation = simulation;
     this.#clients = clients;
+    this.#number = number;
     this.#name = `c${number}`;
     this.#chance = new Chance(simulation.seed, `client ${number}`);
   }
@@ -278,25 +288,52 @@ class Client {
     }
   }
 
+  /** Notes what was asked for and what came of it. */
+  async #recorded(request: Request, send: () => Promise<Answer>): Promise<void> {
+    let thrown: Error | null = null;
+    await this.#simulation.recorder.record(this.#number, request, async () => {
+      try {
+        return await send();
+      } catch (error) {
+        thrown = error as Error;
+        return UNKNOWN.has(reasonOf(error)) ? "unknown" : "refused";
+      }
+    });
+    if (thrown !== null) throw thrown;
+  }
+
   async #put(member: Member, key: Bytes): Promise<void> {
     const value = this.#value();
     const lease = this.#lease !== null && this.#chance.hit(0.3) ? this.#lease.id : "0";
-    await this.#write(member, { kind: "put", ...putOf(key, value, lease), prevKv: this.#chance.hit(0.3) }, value);
+    const prevKv = this.#chance.hit(0.3);
+    await this.#recorded({ kind: "put", key, value }, async () => {
+      const { revision, result } = await this.#write(member, { kind: "put", ...putOf(key, value, lease), prevKv }, value);
+      return { revision, ...(prevKv && result.op === "put" ? { found: foundOf(result.prev) } : {}) };
+    });
   }
 
   async #delete(member: Member, key: Bytes): Promise<void> {
-    await this.#write(member, { kind: "delete", key, end: "" as Bytes, prevKv: true }, null);
+    await this.#recorded({ kind: "delete", key }, async () => {
+      const { revision, result } = await this.#write(member, { kind: "delete", key, end: "" as Bytes, prevKv: true }, null);
+      return { revision, deleted: result.op === "delete" ? result.deleted : -1 };
+    });
     this.#seen.set(key, null);
   }
 
   /** Compares with what it saw last, so that it may hold or not. */
   async #swap(member: Member, key: Bytes): Promise<void> {
-    const seen = this.#seen.get(key) ?? null;
+    const expected = this.#seen.get(key)?.modRevision ?? 0;
     const value = this.#value();
-    const compare = { key, end: "" as Bytes, target: "mod", operator: "equal", value: seen?.modRevision ?? 0 } as const;
+    const compare = { key, end: "" as Bytes, target: "mod", operator: "equal", value: expected } as const;
     const range = { op: "range", ...rangeOf(key) } as const;
     const body = { kind: "txn", compare: [compare], success: [{ op: "put", ...putOf(key, value) }, range], failure: [range] } as const;
-    await this.#write(member, body, value);
+    await this.#recorded({ kind: "swap", key, value, expected }, async () => {
+      const { revision, result } = await this.#write(member, body, value);
+      const last = result.op === "txn" ? result.responses.at(-1) : undefined;
+      const found = last?.op === "range" ? (last.kvs[0] ?? null) : null;
+      this.#seen.set(key, found);
+      return { revision, succeeded: result.op === "txn" && result.succeeded, found: foundOf(found) };
+    });
   }
 
   async #compact(member: Member): Promise<void> {
@@ -309,23 +346,28 @@ class Client {
     const { ledger } = this.#simulation;
     const since = ledger.top;
     const { consensus } = member.running!;
-    const { kv, applied, revision } = await this.#ask(member, "get", async (replica) => {
-      await replica.readBarrier();
-      return { kv: replica.store.range(rangeOf(key)).kvs[0] ?? null, revision: replica.store.revision, applied: consensus.applied };
+    await this.#recorded({ kind: "get", key }, async () => {
+      const { kv, applied, revision } = await this.#ask(member, "get", async (replica) => {
+        await replica.readBarrier();
+        return { kv: replica.store.range(rangeOf(key)).kvs[0] ?? null, revision: replica.store.revision, applied: consensus.applied };
+      });
+      demand(applied >= since, "reads are current", () => `${this.#name} read at index ${applied} after ${since} had been applied`);
+      demand(
+        revision >= this.#revision,
+        "time does not go back",
+        () => `a read is answered at ${revision}, ${this.#revision} was seen before`,
+      );
+      this.#revision = revision;
+      this.#seen.set(key, kv);
+      return { revision, found: foundOf(kv) };
     });
-    demand(applied >= since, "reads are current", () => `${this.#name} read at index ${applied} after ${since} had been applied`);
-    demand(
-      revision >= this.#revision,
-      "time does not go back",
-      () => `a read is answered at ${revision}, ${this.#revision} was seen before`,
-    );
-    this.#revision = revision;
-    this.#seen.set(key, kv);
   }
 
   /** Serializable: whatever the member has. */
   async #look(member: Member, key: Bytes): Promise<void> {
-    await this.#ask(member, "look", (replica) => replica.store.range(rangeOf(key)));
+    await this.#recorded({ kind: "stale-get", key }, () =>
+      this.#ask(member, "look", ({ store }) => ({ revision: store.revision, found: foundOf(store.range(rangeOf(key)).kvs[0] ?? null) })),
+    );
   }
 
   async #useLease(member: Member): Promise<void> {

@@ -27,7 +27,6 @@ export class Ledger {
   readonly #applied: Applied[] = [];
   readonly #hashes = new Map<Index, number>();
   readonly #leaders = new Map<Term, NodeId>();
-  readonly #terms = new Map<NodeId, Term>();
   readonly #now: () => number;
   readonly #onApplied: (applied: Applied) => void;
 
@@ -53,7 +52,8 @@ export class Ledger {
     return this.#applied;
   }
 
-  entry(by: NodeId, { index, term, kind, data }: Entry): void {
+  /** @returns it, when nobody had applied it before */
+  entry(by: NodeId, { index, term, kind, data }: Entry): Applied | null {
     const crc = crc32(data);
     const known = this.#applied[index - 1];
     if (known !== undefined) {
@@ -63,13 +63,14 @@ export class Ledger {
         "one log",
         () => `member ${by} applies ${kind} of term ${term} at ${index}, where ${known.kind} of term ${known.term} was applied before`,
       );
-      return;
+      return null;
     }
     demand(index === this.#applied.length + 1, "one log", () => `member ${by} applies ${index} when ${this.#applied.length} is the last`);
     const command = kind === "data" ? decodeCommand(data) : null;
     const applied: Applied = { index, term, kind, crc, bytes: data.length, command, at: this.#now() };
     this.#applied.push(applied);
     this.#onApplied(applied);
+    return applied;
   }
 
   /** A member's state as of an index. */
@@ -84,13 +85,6 @@ export class Ledger {
     this.#leaders.set(term, id);
     demand(known === undefined || known === id, "one leader a term", () => `${id} and ${known} lead in term ${term}`);
   }
-
-  /** Terms never go back, over restarts too. */
-  term(id: NodeId, term: Term): void {
-    const known = this.#terms.get(id) ?? 0;
-    demand(term >= known, "terms never go back", () => `member ${id} is in term ${term} and was in ${known}`);
-    this.#terms.set(id, term);
-  }
 }
 
 export interface Recording {
@@ -100,6 +94,8 @@ export interface Recording {
   /** Of the replica above. */
   readonly stateHash: () => number;
   readonly onOffice: (leading: boolean, term: Term) => void;
+  /** After entries were applied or a snapshot restored: the state is looked at. `fresh`: what nobody had applied before. */
+  readonly onState: (fresh: readonly Applied[]) => void;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -108,6 +104,7 @@ export class RecordedConsensus implements Consensus {
   readonly #recording: Recording;
   readonly #inner: RaftConsensus;
   #applied: Index = 0;
+  #term: Term = 0;
 
   constructor(recording: Recording) {
     this.#recording = recording;
@@ -130,10 +127,14 @@ export class RecordedConsensus implements Consensus {
   start(host: ConsensusHost): Promise<void> {
     return this.#inner.start({
       apply: (entries) => {
-        this.#checked(() => this.#entries(entries));
+        let fresh: readonly Applied[] = [];
+        this.#checked(() => (fresh = this.#entries(entries)));
         host.apply(entries);
         this.#applied = entries.at(-1)?.index ?? this.#applied;
-        this.#checked(() => this.#recording.ledger.state(this.identity.memberId, this.#applied, this.#recording.stateHash()));
+        this.#checked(() => {
+          this.#recording.ledger.state(this.identity.memberId, this.#applied, this.#recording.stateHash());
+          this.#recording.onState(fresh);
+        });
       },
       restore: async (meta, chunks) => {
         await host.restore(meta, chunks);
@@ -160,13 +161,17 @@ export class RecordedConsensus implements Consensus {
     }
   }
 
-  #entries(entries: readonly Entry[]): void {
+  /** @returns those that nobody had applied before */
+  #entries(entries: readonly Entry[]): Applied[] {
     let next = this.#applied + 1;
+    const fresh: Applied[] = [];
     for (const entry of entries) {
       demand(entry.index === next, "each index once, without gaps", () => `${entry.index} is applied after ${next - 1}`);
-      this.#recording.ledger.entry(this.identity.memberId, entry);
+      const applied = this.#recording.ledger.entry(this.identity.memberId, entry);
+      if (applied !== null) fresh.push(applied);
       next++;
     }
+    return fresh;
   }
 
   #restored(meta: SnapshotMeta): void {
@@ -176,11 +181,14 @@ export class RecordedConsensus implements Consensus {
     demand(meta.index <= ledger.top, "one log", () => `a snapshot of ${meta.index} is ahead of what was applied, ${ledger.top}`);
     demand(ledger.at(meta.index)?.term === meta.term, "one log", () => `a snapshot of ${meta.index} has term ${meta.term}`);
     ledger.state(this.identity.memberId, meta.index, stateHash());
+    this.#recording.onState([]);
   }
 
   #office(leading: boolean, term: Term): void {
     const { ledger } = this.#recording;
-    ledger.term(this.identity.memberId, term);
+    // Within a life: what a member was before it could write it down is nothing to go by.
+    demand(term >= this.#term, "terms never go back", () => `member ${this.identity.memberId} is in term ${term} and was in ${this.#term}`);
+    this.#term = term;
     if (leading) ledger.leads(this.identity.memberId, term);
   }
 

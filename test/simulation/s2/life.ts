@@ -9,7 +9,7 @@ export class Life {
   /** Its disk reported an error, so that it may end itself. */
   mayFail = false;
   /** Called once when it dies: those who wait for an answer of it. */
-  readonly onDeath = new Set<() => void>();
+  readonly onDeath = new Set<() => unknown>();
   #pausedUntil = 0;
   #backlog: (() => void)[] = [];
   readonly #engine: Engine;

@@ -16,6 +16,7 @@ import { SimulatedTransport } from "./network.ts";
 import type { Simulation } from "./simulation.ts";
 import { SlowDisk } from "./slow-disk.ts";
 import { TICK_MS } from "./swarm.ts";
+import { Observer } from "./truth.ts";
 
 const WALL_START_MS = 1_700_000_000_000;
 
@@ -139,6 +140,7 @@ export class Member {
       onRepairs: () => simulation.count("recovery repaired a torn tail"),
       onNotice: notice,
     });
+    const observer = new Observer(simulation.truth, this.name);
     const consensus = new RecordedConsensus({
       inner: raft,
       ledger: simulation.ledger,
@@ -147,6 +149,14 @@ export class Member {
       onOffice: (leading, term) => {
         simulation.note(`${this.name} ${leading ? "leads" : "follows"} in term ${term}`);
         if (leading) simulation.count("leader elected");
+      },
+      onState: (fresh) => {
+        observer.look(replica.store);
+        for (const { command } of fresh) {
+          if (command?.kind === "leaseRevoke" && command.term !== 0 && replica.store.lease(command.id) === undefined) {
+            simulation.clients.expired(command.id);
+          }
+        }
       },
       onFault: (error) => engine.fail(error as Error),
     });

@@ -24,6 +24,12 @@ import type { Swarm } from "./swarm.ts";
 const DELAY_FLOOR_MS = 0.1;
 /** Between two attempts to connect. */
 const REDIAL_MS = 500;
+/**
+ * Whether a member can answer a leader that is not in the configuration it knows, as one that is far behind meets it. etcd remembers the
+ * address that such a leader connects from with ("remotes" in its rafthttp); adapters/tcp-transport does not, so that a member of whose
+ * known peers none leads any more stays behind. Set to false to see it: seed 408.
+ */
+const ANSWERS_STRANGERS = true;
 
 /** What the network needs of the run. */
 export interface NetworkRun {
@@ -221,7 +227,7 @@ export class SimulatedTransport implements Transport {
   /** The process there to whom this one may speak; undefined when there is none, or one of the two will not have it. */
   #connected(to: NodeId): SimulatedTransport | undefined {
     const target = this.#network.transportOf(to);
-    if (!this.life.alive || target === undefined || !this.#peers.some(({ id }) => id === to)) return undefined;
+    if (!this.life.alive || target === undefined || !this.#mayReach(target)) return undefined;
     if (this.#shaken.has(target)) return target;
     if (this.#network.isCut(this.id, to) || this.#network.isCut(to, this.id)) return undefined;
     const theirs = target.#host?.admit(this.#claim()) ?? null;
@@ -230,6 +236,10 @@ export class SimulatedTransport implements Transport {
     if (ours !== null || theirs !== null) return undefined;
     this.#shaken.add(target);
     return target;
+  }
+
+  #mayReach(target: SimulatedTransport): boolean {
+    return this.#peers.some(({ id }) => id === target.id) || (ANSWERS_STRANGERS && target.#shaken.has(this));
   }
 
   #turnedAway(by: NodeId, refusal: PeerRefusal): void {

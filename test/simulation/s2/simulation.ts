@@ -10,6 +10,7 @@ import { membersOf } from "../../../core/raft/config-change.ts";
 import type { Config, NodeId } from "../../../core/raft/types.ts";
 import type { Replica } from "../../../core/replica/replica.ts";
 import { ascii } from "../../../core/bytes/bytes.ts";
+import { Recorder, checkHistory } from "../../history/revision-check.ts";
 import { Chance } from "../chance.ts";
 import { Violation, demand } from "../violation.ts";
 import { Clients, putOf, rangeOf } from "./clients.ts";
@@ -19,13 +20,16 @@ import { Ledger } from "./ledger.ts";
 import { Member, type Running } from "./member.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { type Swarm, calm, drawSwarm } from "./swarm.ts";
-import { type Told, WatchClient } from "./watchers.ts";
+import { Truth } from "./truth.ts";
+import { WatchClient } from "./watchers.ts";
 
 /** Virtual milliseconds within which a healed quorum answers, and within which all become equal. */
 const QUORUM_MS_MAX = 60_000;
 const EQUAL_MS_MAX = 120_000;
 /** After this a member that nobody has told of its removal will not be told any more. */
 const SETTLE_MS = 3000;
+/** The client who asks whether all is well again. */
+const HEALER = 1000;
 
 export interface S2Options {
   /** Length of the time of faults: events, and virtual milliseconds. */
@@ -52,7 +56,9 @@ export class Simulation {
   readonly faults: Faults;
   readonly counters: Record<string, number> = {};
   readonly watchers: WatchClient[] = [];
-  readonly #told: Told = new Map();
+  readonly truth = new Truth();
+  /** What clients asked for and were told. */
+  readonly recorder = new Recorder(() => this.engine.now);
   readonly #trace: ((line: string) => void) | undefined;
   readonly #options: S2Options;
   readonly #lastConfigs = new Map<Member, Config>();
@@ -131,12 +137,13 @@ export class Simulation {
     try {
       for (const member of this.members) member.start();
       this.clients.start();
-      for (let n = 0; n < this.swarm.watchers; n++) this.watchers.push(new WatchClient(this, this.#told, n));
+      for (let n = 0; n < this.swarm.watchers; n++) this.watchers.push(new WatchClient(this, this.truth, n));
       for (const watcher of this.watchers) watcher.connect();
       this.faults.start();
       await this.engine.run({ time: until, steps });
       await this.#healQuorum();
       await this.#healAll();
+      this.#judge();
       this.counters["entries"] = this.ledger.top;
       this.counters["terms with a leader"] = this.ledger.leaderTerms;
       this.counters["events"] = this.engine.steps;
@@ -207,11 +214,21 @@ export class Simulation {
           await new Promise<void>((resolve) => engine.after(100, resolve));
           continue;
         }
+        let failure: Error | null = null;
         try {
           const ended = new Promise<never>((_, reject) => running.life.onDeath.add(() => reject(new Error("ended"))));
           ended.catch(() => undefined);
           const key = ascii("healed");
-          await Promise.race([running.replica.propose({ kind: "put", ...putOf(key, value) }), ended]);
+          await this.recorder.record(HEALER, { kind: "put", key, value }, async () => {
+            try {
+              const { revision } = await Promise.race([running.replica.propose({ kind: "put", ...putOf(key, value) }), ended]);
+              return { revision };
+            } catch (error) {
+              failure = error as Error;
+              return "unknown";
+            }
+          });
+          if (failure !== null) throw failure;
           await Promise.race([running.replica.readBarrier(), ended]);
           demand(running.replica.store.range(rangeOf(key)).count === 1, check, () => `${member.name} does not find what it wrote`);
           break;
@@ -258,7 +275,7 @@ export class Simulation {
     await engine.run({ time: engine.now + SETTLE_MS, until: () => false });
     this.#endOutsiders();
     const equal = await engine.run({ time: deadline, until: () => this.#allEqual() });
-    demand(equal, "all become equal", () => `not within ${EQUAL_MS_MAX} ms\n${this.table()}`);
+    demand(equal, "all become equal", () => `not within ${EQUAL_MS_MAX} ms\n${this.table()}\n${this.#rest()}`);
     const [first] = this.#present();
     const { store } = first!.running!.replica;
     for (const member of this.#present()) {
@@ -266,6 +283,14 @@ export class Simulation {
       demand(replica.store.hash() === store.hash(), "equal states", () => `${member.name} differs at the end\n${this.table()}`);
     }
     for (const watcher of this.watchers) demand(watcher.next > store.revision, "watch", () => "a watcher is not told of the last change");
+  }
+
+  /** Were the answers those of one store, in an order that time allows? Leases end keys that nobody asked to be deleted. */
+  #judge(): void {
+    if (this.swarm.leases) return;
+    const faults = checkHistory(this.recorder.operations, this.truth.changes);
+    demand(faults.length === 0, "history", () => faults.slice(0, 5).join("\n"));
+    this.counters["operations judged"] = this.recorder.operations.length;
   }
 
   /** Members of the configuration that the leader has. */
@@ -287,6 +312,13 @@ export class Simulation {
     const { revision } = present[0]!.running!.replica.store;
     const { leaseIds } = { leaseIds: present[0]!.running!.replica.store.leaseIds() };
     return leaseIds.length === 0 && this.watchers.every((watcher) => watcher.next > revision);
+  }
+
+  /** What there is still to wait for. */
+  #rest(): string {
+    const store = this.#present()[0]?.running?.replica.store;
+    const due = this.watchers.map((watcher) => watcher.next).join();
+    return `requests ${this.clients.pending}, leases ${store?.leaseIds().join()}, revision ${store?.revision}, watchers wait for ${due}`;
   }
 
   /** How everybody is, for a failure's report. */

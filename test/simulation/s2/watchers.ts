@@ -3,30 +3,19 @@
  * was given. Every change comes once, in order, whole, and the same for everybody; only a compaction may leave a gap, and says so.
  */
 import { ZERO } from "../../../core/bytes/bytes.ts";
-import type { WatchEvent, Watcher } from "../../../core/store/watch/watcher.ts";
+import type { Watcher } from "../../../core/store/watch/watcher.ts";
 import { Chance } from "../chance.ts";
 import { demand } from "../violation.ts";
 import type { Life } from "./life.ts";
 import type { Simulation } from "./simulation.ts";
+import type { Truth } from "./truth.ts";
 
 const TAKE_BYTES = 64 << 10;
-
-/** What each revision changed, as the first watcher was told. */
-export type Told = Map<number, string>;
-
-function groups(events: readonly WatchEvent[]): Map<number, string> {
-  const byRevision = new Map<number, string>();
-  for (const { type, kv } of events) {
-    const line = `${type} ${kv.key} ${kv.value} ${kv.createRevision} ${kv.version} ${kv.lease};`;
-    byRevision.set(kv.modRevision, (byRevision.get(kv.modRevision) ?? "") + line);
-  }
-  return byRevision;
-}
 
 export class WatchClient {
   readonly #simulation: Simulation;
   readonly #chance: Chance;
-  readonly #told: Told;
+  readonly #truth: Truth;
   readonly #name: string;
   /** The first revision that it has not been given; an empty store is at 1. */
   next = 2;
@@ -35,9 +24,9 @@ export class WatchClient {
   #storeRevision: () => number = () => 0;
   #connection = 0;
 
-  constructor(simulation: Simulation, told: Told, number: number) {
+  constructor(simulation: Simulation, truth: Truth, number: number) {
     this.#simulation = simulation;
-    this.#told = told;
+    this.#truth = truth;
     this.#name = `w${number}`;
     this.#chance = new Chance(simulation.seed, `watcher ${number}`);
   }
@@ -55,10 +44,9 @@ export class WatchClient {
       const { life, replica } = this.#chance.pick(up).running!;
       this.#life = life;
       this.#storeRevision = () => replica.store.revision;
-      const lost = (): void => this.connect();
+      life.onDeath.add(() => connection === this.#connection && this.connect());
       life.run(() => {
         if (connection !== this.#connection) return;
-        life.onDeath.add(lost);
         this.#simulation.count("watch opened");
         this.#watcher = replica.store.watch({
           key: ZERO,
@@ -93,6 +81,7 @@ export class WatchClient {
 
   #take(connection: number): void {
     this.#checkSynced();
+    const before = this.next;
     const taken = this.#watcher?.take(TAKE_BYTES);
     if (taken === undefined) {
       this.#checkSynced();
@@ -109,11 +98,16 @@ export class WatchClient {
       this.connect();
       return;
     }
-    for (const [revision, line] of groups(taken.events)) {
-      demand(revision === this.next, "watch", () => `${this.#name} is given revision ${revision} when ${this.next} is due`);
-      const known = this.#told.get(revision);
-      if (known === undefined) this.#told.set(revision, line);
-      else demand(known === line, "watch", () => `${this.#name} is told "${line}" of revision ${revision}; others "${known}"`);
+    this.#truth.tell(this.#name, taken.events);
+    const [first] = taken.events;
+    demand(
+      first === undefined || first.kv.modRevision === before,
+      "watch",
+      () => `${this.#name} is given revision ${first!.kv.modRevision} when ${before} is due`,
+    );
+    for (const { modRevision } of taken.events.map(({ kv }) => kv)) {
+      if (modRevision === this.next - 1) continue; // one more of the same
+      demand(modRevision === this.next, "watch", () => `${this.#name} is given revision ${modRevision} when ${this.next} is due`);
       this.next++;
       this.#simulation.count("watch revisions");
     }

@@ -1,0 +1,71 @@
+/**
+ * What happened at each revision, as the members' own watches tell it right after each entry: the same on all of them. Complete as long as
+ * somebody applied every entry, which is always the case, since a snapshot holds only what was applied before.
+ */
+import { ZERO } from "../../../core/bytes/bytes.ts";
+import type { StoreView } from "../../../core/store/store-view.ts";
+import type { WatchEvent, Watcher } from "../../../core/store/watch/watcher.ts";
+import type { Truth as Change } from "../../history/revision-check.ts";
+import { demand } from "../violation.ts";
+
+const TAKE_BYTES = 1 << 20;
+
+export class Truth {
+  /** Events of each revision, as text. */
+  readonly #told = new Map<number, string>();
+  readonly #changes: Change[] = [];
+  #newest = 1;
+
+  /** Each revision that has changed one key, in order, when all have. */
+  get changes(): readonly Change[] {
+    return this.#changes;
+  }
+
+  /** @param by who tells it @param events whole revisions, ascending */
+  tell(by: string, events: readonly WatchEvent[]): void {
+    const lines = new Map<number, string>();
+    for (const { type, kv } of events) {
+      const line = `${type} ${kv.key} ${kv.value} ${kv.createRevision} ${kv.version} ${kv.lease};`;
+      lines.set(kv.modRevision, (lines.get(kv.modRevision) ?? "") + line);
+    }
+    for (const [revision, line] of lines) {
+      const known = this.#told.get(revision);
+      demand(known === undefined || known === line, "watch", () => `${by} is told "${line}" of revision ${revision}; others "${known}"`);
+      this.#told.set(revision, line);
+    }
+    for (const { type, kv } of events) {
+      if (kv.modRevision <= this.#newest) continue;
+      this.#changes.push({ revision: kv.modRevision, key: kv.key, value: type === "put" ? kv.value : undefined });
+    }
+    this.#newest = Math.max(this.#newest, events.at(-1)?.kv.modRevision ?? 0);
+  }
+}
+
+/** Follows one member's store, in step with it. */
+export class Observer {
+  readonly #truth: Truth;
+  readonly #name: string;
+  #watcher: Watcher | null = null;
+
+  constructor(truth: Truth, name: string) {
+    this.#truth = truth;
+    this.#name = name;
+  }
+
+  /** To be called after each change of the store. */
+  look(store: StoreView): void {
+    for (;;) {
+      this.#watcher ??= this.#open(store);
+      const taken = this.#watcher.take(TAKE_BYTES);
+      if (taken === undefined) return;
+      if (taken.kind === "compacted") this.#watcher = null;
+      else this.#truth.tell(this.#name, taken.events);
+    }
+  }
+
+  /** From the beginning, or as far back as there is history. */
+  #open(store: StoreView): Watcher {
+    const startRevision = Math.max(2, store.compactedRevision + 1);
+    return store.watch({ key: ZERO, end: ZERO, startRevision, noPut: false, noDelete: false, prevKv: false, onReady: () => {} });
+  }
+}
