@@ -161,6 +161,7 @@ async function whole(): Promise<number> {
     coverage: values.coverage,
     json: values.json,
     keepGoing: values["keep-going"],
+    ...(values.mutant === undefined ? {} : { mutant: values.mutant }),
   });
 }
 

@@ -1,9 +1,15 @@
 /**
- * `npm run sim -- --level s2 --seed N [--seeds N] [--minutes N] [--until MS] [--steps N] [--trace FILE] [--coverage]`: runs whole members,
+ * `npm run sim -- --level s2 --seed N [--seeds N] [--minutes N] [--until MS] [--steps N] [--trace FILE] [--coverage] [--keep-going] [--mutant ID|all]`: runs whole members,
  * prints seeds, simulated hours and counters, and for a failure what broke and the line that replays it.
  */
 import { writeFileSync } from "node:fs";
+import { huntAllS2 } from "./mutant-hunt.ts";
+import { S2_MUTANTS } from "./mutants.ts";
 import { runS2 } from "./simulation.ts";
+
+/** Bounds of the hunt for one mutant from one first seed. */
+const MUTANT_SEEDS = 500;
+const MUTANT_SECONDS = 90;
 
 export interface S2Flags {
   readonly seed: number;
@@ -18,10 +24,16 @@ export interface S2Flags {
   readonly json: boolean;
   /** Goes on after a failure, up to the end of the budget. */
   readonly keepGoing: boolean;
+  /** Hunts this one, or `all`, instead. */
+  readonly mutant?: string;
 }
 
 /** @returns exit code: 0 when every seed was clean */
 export async function mainS2(flags: S2Flags): Promise<number> {
+  if (flags.mutant !== undefined) {
+    const { seed, seeds, seconds } = flags;
+    return huntAllS2(S2_MUTANTS, flags.mutant, seed, seeds > 1 ? seeds : MUTANT_SEEDS, Math.min(seconds, MUTANT_SECONDS));
+  }
   const began = performance.now();
   const counters: Record<string, number> = {};
   const failed: number[] = [];

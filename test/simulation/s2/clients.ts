@@ -290,16 +290,16 @@ class Client {
 
   /** Notes what was asked for and what came of it. */
   async #recorded(request: Request, send: () => Promise<Answer>): Promise<void> {
-    let thrown: Error | null = null;
+    const thrown: { error: Error | null } = { error: null };
     await this.#simulation.recorder.record(this.#number, request, async () => {
       try {
         return await send();
       } catch (error) {
-        thrown = error as Error;
+        thrown.error = error as Error;
         return UNKNOWN.has(reasonOf(error)) ? "unknown" : "refused";
       }
     });
-    if (thrown !== null) throw thrown;
+    if (thrown.error !== null) throw thrown.error;
   }
 
   async #put(member: Member, key: Bytes): Promise<void> {

@@ -214,7 +214,7 @@ export class Simulation {
           await new Promise<void>((resolve) => engine.after(100, resolve));
           continue;
         }
-        let failure: Error | null = null;
+        const failure: { error: Error | null } = { error: null };
         try {
           const ended = new Promise<never>((_, reject) => running.life.onDeath.add(() => reject(new Error("ended"))));
           ended.catch(() => undefined);
@@ -224,11 +224,11 @@ export class Simulation {
               const { revision } = await Promise.race([running.replica.propose({ kind: "put", ...putOf(key, value) }), ended]);
               return { revision };
             } catch (error) {
-              failure = error as Error;
+              failure.error = error as Error;
               return "unknown";
             }
           });
-          if (failure !== null) throw failure;
+          if (failure.error !== null) throw failure.error;
           await Promise.race([running.replica.readBarrier(), ended]);
           demand(running.replica.store.range(rangeOf(key)).count === 1, check, () => `${member.name} does not find what it wrote`);
           break;

@@ -1,0 +1,114 @@
+/**
+ * Small faults put on purpose into what is built around the core: replica, log on disk, store. The general simulation of whole members has
+ * to find each of them. Form and purpose as in ../mutants.ts; `file` is a path from the root of the repository. Those from F1 on were in
+ * the product until this simulation found them.
+ */
+import type { Mutant } from "../mutants.ts";
+
+export const S2_MUTANTS: readonly Mutant[] = [
+  {
+    id: "M16",
+    what: "a snapshot is frozen after its index was noted",
+    edits: [
+      {
+        file: "core/replica/replica.ts",
+        find: "    const frozen = this.#freeze();\n    try {\n      const meta",
+        replace:
+          "    await this.#options.pause();\n    const frozen = this.#store.freeze({ clusterId: this.clusterId, index, term });\n    try {\n      const meta",
+      },
+    ],
+  },
+  {
+    id: "M18",
+    what: "an error of fsync is ignored",
+    edits: [
+      {
+        file: "adapters/file-storage/file-log-storage.ts",
+        find: "writeDurably(body.buffer.subarray(0, length), this.#at);",
+        replace: "writeDurably(body.buffer.subarray(0, length), this.#at).catch(() => length);",
+      },
+    ],
+  },
+  {
+    id: "M20",
+    what: "a lease is ended by whoever led once: forwarded, and without a check of the term",
+    edits: [
+      {
+        file: "core/store/state-machine.ts",
+        find: "return term !== 0 && term !== entry.term;",
+        replace: "return term < 0 && entry.term < 0;",
+      },
+      {
+        file: "core/replica/replica.ts",
+        find: "    if (isLeadersOwn(body)) throw errNotLeader();",
+        replace: "    if (isLeadersOwn(body) && this.#failure !== null) throw errNotLeader();",
+      },
+    ],
+  },
+  {
+    id: "M21",
+    what: "a keep-alive is acknowledged without confirming that this member still leads",
+    edits: [
+      {
+        file: "core/replica/replica.ts",
+        find: "    await this.readBarrier();\n    if (this.#store.leaseTable.get(id) === undefined || this.#leaseClock",
+        replace: "    if (this.#store.leaseTable.get(id) === undefined || this.#leaseClock",
+      },
+    ],
+  },
+  {
+    id: "M24",
+    what: "a watch goes on one revision too late",
+    edits: [
+      {
+        file: "core/store/watch/watch-hub.ts",
+        find: "options.startRevision > 0 ? options.startRevision : revision + 1;",
+        replace: "options.startRevision > 0 ? options.startRevision + 1 : revision + 1;",
+      },
+    ],
+  },
+  {
+    id: "M24b",
+    what: "a watch says that it is up to date before what is queued was taken",
+    edits: [
+      {
+        file: "core/store/watch/watch-hub.ts",
+        find: "return this.group !== null && !this.group.isBehind(this);",
+        replace: "return this.group !== null;",
+      },
+    ],
+  },
+  {
+    id: "F1",
+    what: "the part of a log that a joiner has is taken for that of a member alone",
+    edits: [
+      {
+        file: "core/replica/raft-consensus.ts",
+        find: "if (hard.vote !== memberId || entries.some",
+        replace: "if (entries.some",
+      },
+      {
+        file: "core/replica/raft-consensus.ts",
+        find: "if (snapshot !== null && !isOwnAlone(snapshot.config, memberId)) return null;",
+        replace:
+          "if (snapshot !== null && (snapshot.config.voters.length === 0 || snapshot.config.meta[memberId] !== undefined)) return null;",
+      },
+    ],
+  },
+  {
+    id: "F2",
+    what: "a snapshot is installed while entries before it wait for the log",
+    edits: [
+      {
+        file: "core/raft/ready.ts",
+        find: "return state.installOffer !== null && state.handed === state.log.last;",
+        replace: "return state.installOffer !== null;",
+      },
+    ],
+  },
+  {
+    id: "F3",
+    what: "watchers are not told of a snapshot until the next entry",
+    edits: [{ file: "core/replica/replica.ts", find: "this.#store.flush(); // the next entry", replace: "// the next entry" }],
+  },
+];
