@@ -44,6 +44,7 @@ export class Engine {
   /** Runs until `time`, a number of steps from now, or `until` holds. @returns whether `until` held @throws what broke */
   async run(limits: { time: number; steps?: number; until?: () => boolean }): Promise<boolean> {
     const last = this.steps + (limits.steps ?? Infinity);
+    await quiet(); // what was begun before may have events to plan
     while (this.steps < last) {
       const next = this.#queue.pop();
       if (next === undefined) return false;
