@@ -183,7 +183,8 @@ export class RaftConsensus implements Consensus {
     this.#setConfig({ current: status.config, index: status.configIndex, committed: status.configIndex <= status.commit });
     await this.#transport.start({
       message: (from, message) => this.#message(from, message),
-      call: (from, request) => must(this.#host, () => "a call before start").answer(from, request),
+      // A member that failed or stops may still be asked: its transport ends a moment later.
+      call: (from, request) => this.#host?.answer(from, request) ?? Promise.reject(errStopped()),
       greet: () => ({ clusterId: this.identity.clusterId, members: this.members(), configIndex: this.#config.index }),
       admit: (peer) => this.#admit(peer),
       turnedAway: (by, refusal) => this.#turnedAway(by, refusal),
