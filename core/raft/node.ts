@@ -199,13 +199,15 @@ function isWelcomeThoughOld(message: Message): boolean {
   return message.kind === "preVote" || message.kind === "readReply" || message.kind === "readRequest";
 }
 
-/** Silence would wedge a cluster with PreVote and CheckQuorum: who is left behind has to learn the present term (etcd issue 8501). */
+/**
+ * Silence would wedge a cluster with PreVote and CheckQuorum: who is left behind has to learn the present term (etcd issue 8501). The
+ * answer echoes no number of a read: the sender may lead again by now, and would take it for one of the numbers of its present term.
+ */
 function answerOld(state: RaftState, message: Message): void {
   switch (message.kind) {
     case "append":
-      return rejectAppend(state, message.from, message.prevIndex, message.readSeq, 0, 0);
+      return rejectAppend(state, message.from, message.prevIndex, 0, 0, 0);
     case "heartbeat":
-      return rejectAppend(state, message.from, 0, message.readSeq, 0, 0);
     case "snapshotOffer":
       return rejectAppend(state, message.from, 0, 0, 0, 0);
     case "vote":

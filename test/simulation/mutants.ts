@@ -191,4 +191,9 @@ export const MUTANTS: readonly Mutant[] = [
     what: "just after a quorum check nobody counts as being there, and the log is cut",
     edits: [{ file: "progress.ts", find: "return progress.active || progress.wasActive;", replace: "return progress.active;" }],
   },
+  {
+    id: "M36",
+    what: "the answer to a message of an earlier term echoes its number of a read",
+    edits: [{ file: "node.ts", find: "message.prevIndex, 0, 0, 0);", replace: "message.prevIndex, message.readSeq, 0, 0);" }],
+  },
 ];

@@ -71,6 +71,36 @@ test("T5: an old reply confirms no newer read, duplicated and delayed over a cha
   expect(lab.reading.get(second)).toBe("failed");
 });
 
+test("an answer to a message of an earlier term confirms no read of the later one (found by simulation)", () => {
+  const lab = new Lab({ voters: ["a", "b", "c"] });
+  lab.elect("a");
+  lab.run(2);
+  // In its first term the leader counts its rounds of reads up to five; the last message to b is late.
+  for (let n = 0; n < 5; n++) {
+    lab.read("a");
+    if (n < 4) lab.deliver();
+  }
+  const [late] = lab.drop((message) => message.to === "b" && message.kind === "heartbeat");
+  expect(late).toMatchObject({ readSeq: 5 });
+  lab.deliver();
+  lab.elect("b");
+  lab.run(2);
+  lab.elect("a");
+  lab.run(2);
+  lab.hand(late!);
+  const replies = lab.drop((message) => message.from === "b" && message.kind === "appendReply");
+  expect(replies).toHaveLength(1);
+  lab.isolate("a");
+  lab.elect("c");
+  lab.propose("c");
+  lab.deliver();
+  expect(lab.state("a").role).toBe("leader"); // paused, say; it does not know
+  const second = lab.read("a");
+  lab.heal();
+  for (const reply of replies) lab.hand(reply);
+  expect(lab.reading.has(second)).toBe(false);
+});
+
 test("T6: a leader cut off from everybody answers no read while somebody else writes (d-engine 381, hashicorp/raft 603)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], node: { checkQuorum: false } });
   lab.elect("a");

@@ -7,6 +7,7 @@ import { isQuorateError } from "../../../core/errors.ts";
 import { type Bytes, ascii } from "../../../core/bytes/bytes.ts";
 import type { Replica } from "../../../core/replica/replica.ts";
 import type { Applied, CommandBody, KeyValue, Operation, PutRequest, RangeRequest } from "../../../core/store/command.ts";
+import type { CommandSession } from "../../../core/store/sessions.ts";
 import { Chance } from "../chance.ts";
 import { Violation, demand } from "../violation.ts";
 import type { Applied as LedgerEntry } from "./ledger.ts";
@@ -20,6 +21,9 @@ const ANSWER_MS_MAX = 30_000;
 const REFUSED = new Set(["noLeader", "tooManyRequests", "notSent"]);
 /** Of these the outcome is not known. */
 const UNKNOWN = new Set(["leaderChanged", "timeout", "stopped", "lost", "notLeader", "noPatience"]);
+
+/** A repeatable write is given up after so many attempts. */
+const ATTEMPTS_MAX = 6;
 
 /** The connection to the member broke before the answer came. */
 export class Lost extends Error {
@@ -97,7 +101,11 @@ export class Clients {
   applied({ command, index }: LedgerEntry): void {
     if (command === null) return;
     for (const value of valuesOf(command)) {
-      demand(!this.#values.has(value), "nothing is done twice", () => `${value.slice(0, 20)} is applied again at ${index}`);
+      demand(
+        command.session !== undefined || !this.#values.has(value),
+        "nothing is done twice",
+        () => `${value.slice(0, 20)} is applied again at ${index}`,
+      );
       demand(!this.#refused.has(value), "what was refused is not done", () => `${value.slice(0, 20)} is applied at ${index}`);
       this.#values.add(value);
     }
@@ -165,6 +173,7 @@ class Client {
   readonly #name: string;
   readonly #number: number;
   #done = 0;
+  #sequence = 0;
   #home: Member | null = null;
   #lease: { readonly id: string; readonly ttlMs: number } | null = null;
   /** The last it saw of each key, to compare with. */
@@ -184,8 +193,12 @@ class Client {
     const { engine } = this.#simulation;
     engine.after(this.#chance.exponential(this.#simulation.swarm.thinkMean), () => {
       if (this.#clients.stopped) return;
+      this.#clients.pending++;
       this.#act().then(
-        () => this.next(),
+        () => {
+          this.#clients.pending--;
+          this.next();
+        },
         (error: unknown) => engine.fail(error instanceof Error ? error : new Error(String(error))),
       );
     });
@@ -205,7 +218,6 @@ class Client {
     const { engine } = simulation;
     const { life, replica } = member.running!;
     const way = (): number => this.#chance.exponential(simulation.swarm.delayMean / 2);
-    this.#clients.pending++;
     let timer = true;
     try {
       return await new Promise<T>((resolve, reject) => {
@@ -231,7 +243,6 @@ class Client {
       });
     } finally {
       timer = false;
-      this.#clients.pending--;
     }
   }
 
@@ -264,28 +275,55 @@ class Client {
   }
 
   async #write<B extends CommandBody>(member: Member, body: B, value: string | null): Promise<Applied> {
-    const since = this.#simulation.ledger.top;
+    const { swarm } = this.#simulation;
+    if (swarm.sessions && this.#chance.hit(0.6)) return this.#writeOnce(member, body, value);
     try {
-      const applied: Applied = await this.#ask(member, body.kind, (replica) => replica.propose(body));
-      if (value !== null) {
-        demand(
-          this.#clients.isApplied(value),
-          "what was answered is agreed",
-          () => `${value.slice(0, 20)} was acknowledged and not applied`,
-        );
-      }
-      demand(this.#simulation.ledger.top > since, "what was answered is agreed", () => `a ${body.kind} was answered without an entry`);
-      demand(
-        applied.revision >= this.#revision,
-        "time does not go back",
-        () => `a ${body.kind} is answered at ${applied.revision} to a client that saw ${this.#revision}`,
-      );
-      this.#revision = applied.revision;
-      return applied;
+      return await this.#propose(member, body, value);
     } catch (error) {
       if (value !== null && REFUSED.has(reasonOf(error))) this.#clients.refuse(value);
       throw error;
     }
+  }
+
+  /** With a number, so that it may be asked for again, of whomever, until there is an answer: it is done once. */
+  async #writeOnce<B extends CommandBody>(first: Member, body: B, value: string | null): Promise<Applied> {
+    const session = { client: this.#name, sequence: ++this.#sequence };
+    let unknown: Error | null = null;
+    for (let attempt = 1, member: Member | undefined = first; ; attempt++) {
+      try {
+        if (member === undefined) throw unknown ?? new Lost("nobody is up");
+        const applied = await this.#propose(member, body, value, session);
+        if (unknown !== null) this.#simulation.count("repeated after an unknown outcome, answered");
+        return applied;
+      } catch (error) {
+        const reason = reasonOf(error);
+        if (UNKNOWN.has(reason)) unknown = error as Error;
+        else if (!REFUSED.has(reason)) throw error;
+        if (attempt === ATTEMPTS_MAX) {
+          if (unknown === null && value !== null) this.#clients.refuse(value);
+          throw unknown ?? error;
+        }
+        await new Promise<void>((resolve) => this.#simulation.engine.after(100, resolve));
+        this.#home = null;
+        member = this.#member();
+      }
+    }
+  }
+
+  async #propose<B extends CommandBody>(member: Member, body: B, value: string | null, session?: CommandSession): Promise<Applied> {
+    const since = this.#simulation.ledger.top;
+    const applied: Applied = await this.#ask(member, body.kind, (replica) => replica.propose(body, session));
+    if (value !== null) {
+      demand(this.#clients.isApplied(value), "what was answered is agreed", () => `${value.slice(0, 20)} was acknowledged and not applied`);
+    }
+    demand(this.#simulation.ledger.top > since, "what was answered is agreed", () => `a ${body.kind} was answered without an entry`);
+    demand(
+      applied.revision >= this.#revision,
+      "time does not go back",
+      () => `a ${body.kind} is answered at ${applied.revision} to a client that saw ${this.#revision}`,
+    );
+    this.#revision = applied.revision;
+    return applied;
   }
 
   /** Notes what was asked for and what came of it. */

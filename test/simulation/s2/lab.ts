@@ -23,6 +23,7 @@ const QUIET: Partial<Swarm> = {
   clients: 0,
   watchers: 0,
   leases: false,
+  sessions: false,
 };
 
 export class S2Lab {

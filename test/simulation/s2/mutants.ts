@@ -79,6 +79,11 @@ export const S2_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    id: "M25",
+    what: "what sessions were told is not taken over from a snapshot",
+    edits: [{ file: "core/store/state-machine.ts", find: "    this.#sessions.adopt(read.sessions);\n", replace: "" }],
+  },
+  {
     id: "F1",
     what: "the part of a log that a joiner has is taken for that of a member alone",
     edits: [
@@ -103,6 +108,17 @@ export const S2_MUTANTS: readonly Mutant[] = [
         file: "core/raft/ready.ts",
         find: "return state.installOffer !== null && state.handed === state.log.last;",
         replace: "return state.installOffer !== null;",
+      },
+    ],
+  },
+  {
+    id: "F4",
+    what: "a question that reaches a member which has ended throws",
+    edits: [
+      {
+        file: "core/replica/raft-consensus.ts",
+        find: "this.#host?.answer(from, request) ?? Promise.reject(errStopped())",
+        replace: "this.#host!.answer(from, request)",
       },
     ],
   },

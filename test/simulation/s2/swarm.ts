@@ -46,6 +46,8 @@ export interface Swarm {
   readonly keys: number;
   readonly watchers: number;
   readonly leases: boolean;
+  /** Some writes are numbered and repeated until there is an answer. */
+  readonly sessions: boolean;
   readonly compactions: boolean;
   readonly largeValues: boolean;
   readonly quotaBytes: number;
@@ -105,6 +107,7 @@ export function drawSwarm(seed: number): Swarm {
     watchers: chance.pick([0, 1, 3]),
     leases: chance.hit(0.5),
     compactions: chance.hit(0.5),
+    sessions: chance.hit(0.5),
     largeValues: chance.hit(0.2),
     quotaBytes: 1e9,
   };

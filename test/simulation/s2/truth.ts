@@ -14,6 +14,8 @@ export class Truth {
   /** Events of each revision, as text. */
   readonly #told = new Map<number, string>();
   readonly #changes: Change[] = [];
+  /** Each was written by one request. */
+  readonly #values = new Set<string>();
   #newest = 1;
 
   /** Each revision that has changed one key, in order, when all have. */
@@ -35,6 +37,14 @@ export class Truth {
     }
     for (const { type, kv } of events) {
       if (kv.modRevision <= this.#newest) continue;
+      if (type === "put") {
+        demand(
+          !this.#values.has(kv.value),
+          "nothing is done twice",
+          () => `${kv.value.slice(0, 20)} is written again at ${kv.modRevision}`,
+        );
+        this.#values.add(kv.value);
+      }
       this.#changes.push({ revision: kv.modRevision, key: kv.key, value: type === "put" ? kv.value : undefined });
     }
     this.#newest = Math.max(this.#newest, events.at(-1)?.kv.modRevision ?? 0);
