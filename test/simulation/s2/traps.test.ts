@@ -1,6 +1,7 @@
 /** Traps that show only in whole members: log, snapshots, leases and answers together. Each name says where the trap was met. */
 import { afterEach, expect, test } from "vitest";
-import { ZERO } from "../../../core/bytes/bytes.ts";
+import { ZERO, ascii } from "../../../core/bytes/bytes.ts";
+import { putOf } from "./clients.ts";
 import { S2Lab } from "./lab.ts";
 import type { Member } from "./member.ts";
 
@@ -200,6 +201,23 @@ test("T31: a lease ends within a bound however often the leader changes (etcd is
   expect(changes).toBeGreaterThanOrEqual(2);
   expect(lab.now - granted).toBeLessThan(2.5 * ttlSeconds * 1000);
   expect(lab.now - granted).toBeGreaterThanOrEqual(ttlSeconds * 1000);
+});
+
+test("T33: asked again with its number, of another member, a command is answered as the first time and done once", async () => {
+  lab = new S2Lab(3);
+  const leader = await lab.begin();
+  const [through, other] = lab.others(leader);
+  await lab.until("it knows the leader", () => through!.running!.raft.status().leader === leader.id);
+  const body = { kind: "put", ...putOf(ascii("k"), ascii("v")) } as const;
+  const session = { client: "c", sequence: 1 };
+  const first = lab.settled(lab.replica(through!).propose(body, session));
+  await lab.until("it is agreed", () => lab.occurrences("v") === 1);
+  lab.simulation.network.cut(leader.id!, through!.id!);
+  expect(await first).toHaveProperty("error");
+  lab.simulation.network.heal();
+  const { revision } = lab.replica(leader).store;
+  expect(await lab.done(lab.replica(other!).propose(body, session))).toMatchObject({ revision });
+  expect(lab.replica(leader).store.revision).toBe(revision);
 });
 
 test("T33: the answer of the leader is lost: the outcome is unknown, and it is done once (etcd issue 18424)", async () => {
