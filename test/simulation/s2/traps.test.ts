@@ -18,7 +18,7 @@ async function laggard(): Promise<Member> {
   late.die("power");
   await lab.run(3000); // not around any more: nobody keeps the log for it
   for (let n = 0; n < 35; n++) await lab.done(lab.put(leader, `k${n % 5}`, `value ${n}`));
-  await lab.run(500);
+  await lab.done(lab.replica(leader).takeSnapshot()); // nothing comes after it
   return late;
 }
 
@@ -40,6 +40,7 @@ test("T22: a crash in any step of installing a snapshot, and then another one (e
       if (late.running === null) late.start();
       await lab.untilEqual();
       expect(lab.has(late, "k4")).toBe("value 34");
+      expect(lab.simulation.counters["snapshot chunk"]).toBeGreaterThan(0);
     }
     expect(installed).toBe(1);
     expect(step).toBeGreaterThan(8); // as many steps as an installation has at least
@@ -271,14 +272,18 @@ test("a watch through a member that is given a snapshot is told of it at once, n
   late.start();
   await lab.until("recovery", () => late.up);
   expect(lab.replica(late).store.revision).toBeLessThan(30);
-  let ready = 0;
   const { store } = lab.replica(late);
+  let told = 0;
   const options = { key: ZERO, end: ZERO, startRevision: 2, noPut: false, noDelete: false, prevKv: false };
-  const watcher = store.watch({ ...options, onReady: () => ready++ });
-  while (watcher.take(1 << 20) !== undefined);
+  const drain = (): void => {
+    while (watcher.take(1 << 20) !== undefined);
+    told = store.revision;
+  };
+  const watcher = store.watch({ ...options, onReady: () => drain() });
+  drain();
   await lab.until("the snapshot", () => store.revision > 30);
-  await lab.run(10);
-  expect(ready).toBe(1);
+  expect(lab.simulation.counters["snapshot chunk"]).toBeGreaterThan(0);
+  expect(told).toBe(store.revision);
 });
 
 const RANGE = {
