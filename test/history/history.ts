@@ -126,6 +126,12 @@ export function mayWrite(request: Request): boolean {
   return [...request.success, ...request.failure].some(({ kind }) => kind !== "range");
 }
 
+/** Did an answered request make a revision? */
+export function wrote(response: Response): boolean {
+  const results = response.kind === "txn" ? response.results : [response];
+  return results.some((one) => one.kind === "put" || (one.kind === "delete" && one.deleted > 0));
+}
+
 /** Collects the operations of all clients of a run. */
 export class HistoryRecorder {
   readonly #now: () => number;
