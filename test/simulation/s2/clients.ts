@@ -170,6 +170,7 @@ class Client {
   readonly #simulation: Simulation;
   readonly #clients: Clients;
   readonly #chance: Chance;
+  readonly #rangeChance: Chance;
   readonly #name: string;
   readonly #number: number;
   #done = 0;
@@ -187,6 +188,7 @@ class Client {
     this.#number = number;
     this.#name = `c${number}`;
     this.#chance = new Chance(simulation.seed, `client ${number}`);
+    this.#rangeChance = new Chance(simulation.seed, `client ${number} ranges`);
   }
 
   next(): void {
@@ -255,7 +257,7 @@ class Client {
     try {
       if (simulation.swarm.leases && dice < 0.15) await this.#useLease(member);
       else if (dice < 0.5) await this.#put(member, key);
-      else if (dice < 0.7) await this.#get(member, key);
+      else if (dice < 0.7) await (this.#rangeChance.hit(0.4) ? this.#range(member) : this.#get(member, key));
       else if (dice < 0.78) await this.#look(member, key);
       else if (dice < 0.85) await this.#delete(member, key);
       else if (dice < 0.97 || !simulation.swarm.compactions) await this.#swap(member, key);
@@ -312,7 +314,15 @@ class Client {
 
   async #propose<B extends CommandBody>(member: Member, body: B, value: string | null, session?: CommandSession): Promise<Applied> {
     const since = this.#simulation.ledger.top;
-    const applied: Applied = await this.#ask(member, body.kind, (replica) => replica.propose(body, session));
+    const { witness } = this.#simulation;
+    const asked = this.#ask(member, body.kind, (replica) => replica.propose(body, session));
+    const applied: Applied = await asked.catch((error: unknown) => {
+      const reason = reasonOf(error);
+      // What the command came to, as against what became of the question.
+      if (isQuorateError(error) && !UNKNOWN.has(reason) && !REFUSED.has(reason)) witness.answered(body, session, since, { reason });
+      throw error;
+    });
+    witness.answered(body, session, since, applied);
     if (value !== null) {
       demand(this.#clients.isApplied(value), "what was answered is agreed", () => `${value.slice(0, 20)} was acknowledged and not applied`);
     }
@@ -390,6 +400,11 @@ class Client {
         return { kv: replica.store.range(rangeOf(key)).kvs[0] ?? null, revision: replica.store.revision, applied: consensus.applied };
       });
       demand(applied >= since, "reads are current", () => `${this.#name} read at index ${applied} after ${since} had been applied`);
+      this.#simulation.witness.read(rangeOf(key), since, revision, {
+        kvs: kv === null ? [] : [kv],
+        count: kv === null ? 0 : 1,
+        more: false,
+      });
       demand(
         revision >= this.#revision,
         "time does not go back",
@@ -401,11 +416,41 @@ class Client {
     });
   }
 
+  /** Linearizable, of several keys; sometimes as they were before, or only the first of them. */
+  async #range(member: Member): Promise<void> {
+    const { ledger, witness } = this.#simulation;
+    const chance = this.#rangeChance;
+    const first = chance.int(0, 9);
+    const old = this.#revision > 1 && chance.hit(0.4);
+    const request: RangeRequest = {
+      ...rangeOf(ascii(`k${first}`), ascii(chance.pick(["l", `k${first + chance.int(1, 4)}`])), old ? chance.int(1, this.#revision) : 0),
+      limit: chance.pick([0, 0, 1, 3]),
+    };
+    const since = ledger.top;
+    try {
+      const { told, revision } = await this.#ask(member, "range", async (replica) => {
+        await replica.readBarrier();
+        return { told: replica.store.range(request), revision: replica.store.revision };
+      });
+      witness.read(request, since, revision, told);
+      demand(revision >= this.#revision, "time does not go back", () => `a range is answered at ${revision}, ${this.#revision} was seen`);
+      this.#revision = revision;
+      this.#simulation.count(old ? "range of the past" : "range");
+    } catch (error) {
+      const reason = reasonOf(error);
+      if (isQuorateError(error) && !UNKNOWN.has(reason) && !REFUSED.has(reason)) witness.readRefused(request, reason);
+      throw error;
+    }
+  }
+
   /** Serializable: whatever the member has. */
   async #look(member: Member, key: Bytes): Promise<void> {
-    await this.#recorded({ kind: "stale-get", key }, () =>
-      this.#ask(member, "look", ({ store }) => ({ revision: store.revision, found: foundOf(store.range(rangeOf(key)).kvs[0] ?? null) })),
-    );
+    const request = rangeOf(key);
+    await this.#recorded({ kind: "stale-get", key }, async () => {
+      const { told, revision } = await this.#ask(member, "look", ({ store }) => ({ told: store.range(request), revision: store.revision }));
+      this.#simulation.witness.read(request, null, revision, told);
+      return { revision, found: foundOf(told.kvs[0] ?? null) };
+    });
   }
 
   async #useLease(member: Member): Promise<void> {

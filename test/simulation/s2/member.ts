@@ -3,16 +3,18 @@
  * product's own parts, wired as runtime-node wires them: Replica on RaftConsensus on FileLogStorage.
  */
 import { FileLogStorage } from "../../../adapters/file-storage/file-log-storage.ts";
+import { DEFAULT_LIMITS } from "../../../core/raft/limits.ts";
 import type { NodeId } from "../../../core/raft/types.ts";
 import { type Beginning, RaftConsensus } from "../../../core/replica/raft-consensus.ts";
 import { Replica } from "../../../core/replica/replica.ts";
 import type { Identity } from "../../../core/replica/log-storage-port.ts";
 import { SimulatedDisk, hostError } from "../../helpers/simulated-disk.ts";
 import { Chance } from "../chance.ts";
-import { Violation } from "../violation.ts";
+import { Violation, demand } from "../violation.ts";
 import { Life } from "./life.ts";
 import { RecordedConsensus } from "./ledger.ts";
 import { SimulatedTransport } from "./network.ts";
+import { Promises } from "./promises.ts";
 import type { Simulation } from "./simulation.ts";
 import { SlowDisk } from "./slow-disk.ts";
 import { TICK_MS } from "./swarm.ts";
@@ -45,6 +47,9 @@ export class Member {
   gone = false;
   /** Processes so far. */
   lives = 0;
+  #promises = new Promises();
+  /** The disk that keeps them. */
+  #promisesOn = this.disk;
   /** Speed of its clock, and how far its wall clock is off. */
   rate: number;
   wallOffset: number;
@@ -80,6 +85,8 @@ export class Member {
   start(): void {
     const simulation = this.#simulation;
     const life = new Life(simulation.engine, ++this.lives);
+    if (this.#promisesOn !== this.disk) this.#promises = new Promises(); // another disk was put in
+    this.#promisesOn = this.disk;
     simulation.note(`${this.name} starts, life ${life.number}`);
     simulation.count(this.lives === 1 ? "start" : "restart");
     this.disk.onDeath = () => this.#died(life, "power", "in a step of the disk");
@@ -92,6 +99,7 @@ export class Member {
     running.replica.start().then(
       () => {
         if (!life.alive) return;
+        this.#checked(() => this.#recovered(running));
         running.ready = true;
         this.#tick(life);
         simulation.started(this);
@@ -117,10 +125,12 @@ export class Member {
       fileSystem: new SlowDisk(this.disk, life, latency),
     });
     let claimed: Identity | null = null;
+    const promises = this.#promises;
     const transport = new SimulatedTransport({
       network: simulation.network,
       life,
       id: this.id ?? this.url,
+      onSend: (message) => this.#checked(() => promises.sent(message)),
       claim: () => ({ id: raft.identity.memberId, boot: raft.boot, diskId: raft.identity.diskId }),
     });
     const notice = (level: "info" | "warn", message: string, details?: Record<string, unknown>): void => {
@@ -151,6 +161,7 @@ export class Member {
         if (leading) simulation.count("leader elected");
       },
       onState: (fresh) => {
+        simulation.witness.state(this.name, consensus.applied, replica.store);
         observer.look(replica.store);
         for (const { command } of fresh) {
           if (command?.kind === "leaseRevoke" && command.term !== 0 && replica.store.lease(command.id) === undefined) {
@@ -215,8 +226,40 @@ export class Member {
       this.#tick(life);
       if (this.#chance.hit(swarm.missedTicks)) return;
       if (this.#chance.hit(swarm.wallJumps)) this.wallOffset += this.#chance.int(-10_000, 10_000);
-      life.run(() => this.running!.replica.tick());
+      life.run(() => {
+        this.running!.replica.tick();
+        this.#checked(() => this.#bounded());
+      });
     });
+  }
+
+  #recovered({ raft, consensus }: Running): void {
+    const status = raft.raftStatus()!;
+    this.#promises.kept(this.name, status);
+    demand(
+      consensus.applied <= status.commit,
+      "commit is not behind",
+      () => `${this.name} applied ${consensus.applied}, commit ${status.commit}`,
+    );
+  }
+
+  #bounded(): void {
+    const status = this.running?.raft.raftStatus();
+    if (status === null || status === undefined) return;
+    const limits = { ...DEFAULT_LIMITS, ...this.#simulation.swarm.limits };
+    const { unpersisted, pendingReads, name } = { ...status, name: this.name };
+    // One Ready more may carry what entries do not wait for; reads are bounded here and on their way to a leader.
+    demand(unpersisted <= limits.maxUnpersistedReadys + 1, "bounded", () => `${name} has ${unpersisted} Readys that are not durable`);
+    demand(pendingReads <= 2 * limits.maxPendingReads, "bounded", () => `${name} has ${pendingReads} pending reads`);
+  }
+
+  /** What a check finds must not look like a failure of the member. */
+  #checked(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.#simulation.engine.fail(error as Error);
+    }
   }
 
   #startFailed(life: Life, error: unknown): void {
@@ -283,6 +326,7 @@ export class Member {
     const old = this.disk;
     const { survive } = simulation.swarm;
     this.disk = how === "kill" ? old.afterKill() : old.afterCrash(() => this.#chance.hit(survive));
+    this.#promisesOn = this.disk;
     simulation.network.detach(running.transport);
     simulation.died(this, running);
   }

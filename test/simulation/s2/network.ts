@@ -167,6 +167,8 @@ export interface TransportOptions {
   readonly id: NodeId;
   /** What this process says of itself. */
   readonly claim: () => PeerClaim;
+  /** Told of every message that leaves. */
+  readonly onSend: (message: unknown) => void;
 }
 
 export class SimulatedTransport implements Transport {
@@ -174,6 +176,7 @@ export class SimulatedTransport implements Transport {
   readonly life: Life;
   readonly #network: SimulatedNetwork;
   readonly #claim: () => PeerClaim;
+  readonly #onSend: (message: unknown) => void;
   #host: TransportHost | null = null;
   #peers: readonly PeerAddress[] = [];
   /** Processes with which hands were shaken. */
@@ -183,11 +186,12 @@ export class SimulatedTransport implements Transport {
   #callCount = 0;
   #dropped = 0;
 
-  constructor({ network, life, id, claim }: TransportOptions) {
+  constructor({ network, life, id, claim, onSend }: TransportOptions) {
     this.#network = network;
     this.life = life;
     this.id = id;
     this.#claim = claim;
+    this.#onSend = onSend;
   }
 
   async start(host: TransportHost): Promise<void> {
@@ -249,6 +253,7 @@ export class SimulatedTransport implements Transport {
 
   send(to: NodeId, message: unknown): void {
     if (!this.life.alive) return;
+    this.#onSend(message);
     const { run, chance } = this.#network;
     const bytes = encode(message, { ignoreUndefined: true });
     const target = this.#connected(to);

@@ -16,12 +16,14 @@ import { Violation, demand } from "../violation.ts";
 import { Clients, putOf, rangeOf } from "./clients.ts";
 import { Engine } from "./engine.ts";
 import { Faults } from "./faults.ts";
+import { FilteredWatch } from "./filtered-watchers.ts";
 import { Ledger } from "./ledger.ts";
 import { Member, type Running } from "./member.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { type Swarm, calm, drawSwarm } from "./swarm.ts";
 import { Truth } from "./truth.ts";
 import { WatchClient } from "./watchers.ts";
+import { Witness } from "./witness.ts";
 
 /** Virtual milliseconds within which a healed quorum answers, and within which all become equal. */
 const QUORUM_MS_MAX = 60_000;
@@ -56,7 +58,9 @@ export class Simulation {
   readonly faults: Faults;
   readonly counters: Record<string, number> = {};
   readonly watchers: WatchClient[] = [];
-  readonly truth = new Truth();
+  readonly filtered: FilteredWatch[] = [];
+  readonly witness = new Witness();
+  readonly truth = new Truth(this.witness);
   /** What clients asked for and were told. */
   readonly recorder = new Recorder(() => this.engine.now);
   readonly #trace: ((line: string) => void) | undefined;
@@ -75,7 +79,10 @@ export class Simulation {
     this.#chance = new Chance(seed, "s2 phases");
     this.ledger = new Ledger(
       () => this.engine.now,
-      (applied) => this.clients.applied(applied),
+      (applied) => {
+        this.witness.applied(applied);
+        this.clients.applied(applied);
+      },
     );
     this.network = new SimulatedNetwork(this, new Chance(seed, "s2 network"));
     this.clients = new Clients(this);
@@ -139,6 +146,8 @@ export class Simulation {
       this.clients.start();
       for (let n = 0; n < this.swarm.watchers; n++) this.watchers.push(new WatchClient(this, this.truth, n));
       for (const watcher of this.watchers) watcher.connect();
+      for (let n = 0; n < this.swarm.watchers; n++) this.filtered.push(new FilteredWatch(this, n));
+      for (const watch of this.filtered) watch.connect();
       this.faults.start();
       await this.engine.run({ time: until, steps });
       await this.#healQuorum();
@@ -221,9 +230,13 @@ export class Simulation {
           const key = ascii("healed");
           await this.recorder.record(HEALER, { kind: "put", key, value }, async () => {
             try {
-              const { revision } = await Promise.race([running.replica.propose({ kind: "put", ...putOf(key, value) }), ended]);
-              return { revision };
+              const body = { kind: "put", ...putOf(key, value) } as const;
+              const since = this.ledger.top;
+              const applied = await Promise.race([running.replica.propose(body), ended]);
+              this.witness.answered(body, undefined, since, applied);
+              return { revision: applied.revision };
             } catch (error) {
+              if (error instanceof Violation) throw error;
               failure.error = error as Error;
               return "unknown";
             }
@@ -311,7 +324,11 @@ export class Simulation {
     if (last < this.ledger.top || !applied.every((index) => index === last)) return false;
     const { revision } = present[0]!.running!.replica.store;
     const { leaseIds } = { leaseIds: present[0]!.running!.replica.store.leaseIds() };
-    return leaseIds.length === 0 && this.watchers.every((watcher) => watcher.next > revision);
+    return (
+      leaseIds.length === 0 &&
+      this.watchers.every((watcher) => watcher.next > revision) &&
+      this.filtered.every((watch) => watch.hasAll(revision))
+    );
   }
 
   /** What there is still to wait for. */

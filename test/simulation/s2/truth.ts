@@ -7,8 +7,10 @@ import type { StoreView } from "../../../core/store/store-view.ts";
 import type { WatchEvent, Watcher } from "../../../core/store/watch/watcher.ts";
 import type { Truth as Change } from "../../history/revision-check.ts";
 import { demand } from "../violation.ts";
+import type { Wanted, Witness } from "./witness.ts";
 
 const TAKE_BYTES = 1 << 20;
+const EVERYTHING: Wanted = { key: ZERO, end: ZERO, noPut: false, noDelete: false, prevKv: false };
 
 export class Truth {
   /** Events of each revision, as text. */
@@ -17,6 +19,11 @@ export class Truth {
   /** Each was written by one request. */
   readonly #values = new Set<string>();
   #newest = 1;
+  readonly witness: Witness;
+
+  constructor(witness: Witness) {
+    this.witness = witness;
+  }
 
   /** Each revision that has changed one key, in order, when all have. */
   get changes(): readonly Change[] {
@@ -56,6 +63,8 @@ export class Observer {
   readonly #truth: Truth;
   readonly #name: string;
   #watcher: Watcher | null = null;
+  /** The first revision that it was not told of. */
+  #next = 2;
 
   constructor(truth: Truth, name: string) {
     this.#truth = truth;
@@ -69,13 +78,19 @@ export class Observer {
       const taken = this.#watcher.take(TAKE_BYTES);
       if (taken === undefined) return;
       if (taken.kind === "compacted") this.#watcher = null;
-      else this.#truth.tell(this.#name, taken.events);
+      else {
+        const { revision, events } = taken;
+        const { compactedRevision: compacted } = store;
+        this.#truth.witness.watched(this.#name, { wanted: EVERYTHING, from: this.#next, to: revision, events, compacted });
+        this.#next = revision + 1;
+        this.#truth.tell(this.#name, events);
+      }
     }
   }
 
   /** From the beginning, or as far back as there is history. */
   #open(store: StoreView): Watcher {
-    const startRevision = Math.max(2, store.compactedRevision + 1);
-    return store.watch({ key: ZERO, end: ZERO, startRevision, noPut: false, noDelete: false, prevKv: false, onReady: () => {} });
+    this.#next = Math.max(this.#next, store.compactedRevision + 1);
+    return store.watch({ ...EVERYTHING, startRevision: this.#next, onReady: () => {} });
   }
 }
