@@ -18,6 +18,8 @@ export const Hello = z.object({
   boot: z.int().check(z.nonnegative()),
   /** Of the sender's storage: another one than the member had is a disk that forgot what it had acknowledged. */
   diskId: z.optional(decimal),
+  /** Where the sender can be reached: for a member that does not know it yet, because its log is behind. */
+  urls: z.optional(z.array(z.string().check(z.maxLength(1024))).check(z.maxLength(64))),
   /** With `snapshot`: which one. */
   snapshot: z.optional(z.string().check(z.maxLength(256))),
 });

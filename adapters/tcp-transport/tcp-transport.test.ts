@@ -7,11 +7,12 @@ import { encodeFrame } from "./frame.ts";
 import { TcpTransport, type TcpTransportOptions } from "./tcp-transport.ts";
 
 function make(id: string, more: Partial<TcpTransportOptions> = {}) {
-  const transport = new TcpTransport({
+  const transport: TcpTransport = new TcpTransport({
     clusterId: () => "7",
     id: () => id,
     boot: () => 1,
     diskId: () => "9",
+    urls: () => [`http://127.0.0.1:${transport.ports()[0]}`],
     addresses: [{ host: "127.0.0.1", port: 0, secure: false }],
     snapshotBytesPerSecond: 1e9,
     ...more,
@@ -85,6 +86,26 @@ describe("TcpTransport", () => {
     one.transport.setPeers([two.address()]);
     await expect.poll(() => one.transport.stats()[0]?.problem).toMatch(/not talked to: disk 9 of 2/);
     expect(one.transport.stats()[0]?.connected).toBe(false);
+  });
+
+  test("a member answers one that it does not know as a peer, and takes a snapshot from it: its own log may be behind", async () => {
+    const behind = await start("2");
+    const ahead = await start("3");
+    ahead.host.snapshots.set("s", [new Uint8Array([7])]);
+    ahead.transport.setPeers([behind.address()]);
+    await expect.poll(() => ahead.transport.stats()[0]?.connected).toBe(true);
+    ahead.transport.send("2", "append");
+    await behind.host.until(() => behind.host.messages.length > 0);
+    behind.transport.send("3", "appendReply");
+    await ahead.host.until(() => ahead.host.messages.length > 0);
+    expect(ahead.host.messages).toEqual([{ from: "2", message: "appendReply" }]);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of behind.transport.fetchSnapshot("3", "s")) chunks.push(chunk);
+    expect(chunks.map((chunk) => [...chunk])).toEqual([[7]]);
+    expect(behind.host.lost).toEqual([]);
+    // Without a connection there is nobody to answer.
+    await ahead.transport.stop();
+    await expect.poll(() => (behind.transport.send("3", "again"), behind.host.lost)).toContain("3");
   });
 
   test("who is no peer any more is disconnected, and learns why when it comes back", async () => {

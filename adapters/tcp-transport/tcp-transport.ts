@@ -40,6 +40,8 @@ export interface TcpTransportOptions {
   readonly id: () => NodeId;
   readonly boot: () => number;
   readonly diskId: () => string;
+  /** Where others reach this member. */
+  readonly urls: () => readonly string[];
   /** Where to listen once there is need to; port 0 takes a free one. */
   readonly addresses: readonly { readonly host: string; readonly port: number; readonly secure: boolean }[];
   readonly tls?: PeerTls;
@@ -73,6 +75,11 @@ export class TcpTransport implements Transport {
   readonly #refused: Record<string, number> = {};
   /** Who is connected to this member, and says to be whom: null before the handshake. */
   readonly #accepted = new Map<Socket, PeerClaim | null>();
+  /**
+   * Who is connected to this member, and how to answer: a member whose log is behind may be led by one that its configuration does not
+   * have yet, and would never catch up if it could not answer.
+   */
+  readonly #callers = new Map<NodeId, { readonly link: Link; readonly address: PeerAddress }>();
   readonly #stopping = new AbortController();
   #servers: Server[] = [];
   #listening: Promise<void> | null = null;
@@ -172,6 +179,7 @@ export class TcpTransport implements Transport {
   send(to: NodeId, message: unknown): void {
     const peer = this.#peers.get(to);
     if (peer?.link?.send({ m: message }) === true) return;
+    if (peer === undefined && this.#callers.get(to)?.link.send({ m: message }) === true) return;
     if (peer !== undefined) peer.dropped++;
     this.#host?.unreachable(to);
   }
@@ -183,13 +191,13 @@ export class TcpTransport implements Transport {
   }
 
   async *fetchSnapshot(from: NodeId, id: string): AsyncIterable<Uint8Array> {
-    const peer = this.#peers.get(from);
-    if (peer === undefined) throw errMemberNotFound({ peer: from });
+    const address = this.#peers.get(from)?.address ?? this.#callers.get(from)?.address;
+    if (address === undefined) throw errMemberNotFound({ peer: from });
     const arrived: Uint8Array[] = [];
     let ended = false;
     let failure: Error | undefined;
     let wake = () => {};
-    const link = await this.#dial(peer.address, { purpose: "snapshot", snapshot: id }, (link) => ({
+    const link = await this.#dial(address, { purpose: "snapshot", snapshot: id }, (link) => ({
       value: (value) => {
         const { chunk, end, error } = value as { chunk?: Uint8Array; end?: number; error?: Answer["error"] };
         if (chunk instanceof Uint8Array) {
@@ -302,6 +310,10 @@ export class TcpTransport implements Transport {
   }
 
   #answered(peer: Peer, value: unknown): void {
+    if (typeof value === "object" && value !== null && "m" in value) {
+      this.#host?.message(peer.address.id, value.m); // from one that does not know this member as a peer
+      return;
+    }
     if (typeof value !== "object" || value === null || typeof (value as Answer).re !== "number") {
       throw new FrameError("a frame that is no answer");
     }
@@ -380,7 +392,8 @@ export class TcpTransport implements Transport {
           reject(error ?? new Error("closed during the handshake"));
         },
       });
-      link.send({ hello: 1, ...(to === "0" ? NOBODY : this.#self()), to, ...what } satisfies Hello);
+      const urls = [...this.#options.urls()];
+      link.send({ hello: 1, ...(to === "0" ? NOBODY : { ...this.#self(), urls }), to, ...what } satisfies Hello);
     });
   }
 
@@ -410,10 +423,12 @@ export class TcpTransport implements Transport {
         }
         from = hello.data.from;
         this.#accepted.set(socket, { id: from, boot: hello.data.boot, diskId: hello.data.diskId ?? "0" });
+        if (hello.data.purpose === "messages") this.#callers.set(from, { link, address: { id: from, urls: hello.data.urls ?? [] } });
         this.#welcome(link, hello.data);
       },
       closed: (error) => {
         clearTimeout(timer);
+        if (from !== null && this.#callers.get(from)?.link === link) this.#callers.delete(from);
         if (error instanceof FrameError) this.#turnAway(from === null ? remote : `${remote} (member ${from})`, error.message);
       },
     });

@@ -106,6 +106,7 @@ async function tcpTransports(): Promise<Transports> {
         id: () => id,
         boot: () => consensus().boot,
         diskId: () => id,
+        urls: () => [],
         addresses: [{ host: "127.0.0.1", port: portOf(id), secure: false }],
         snapshotBytesPerSecond: 1e9,
       }),

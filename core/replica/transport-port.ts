@@ -71,7 +71,10 @@ export interface Transport {
   start(host: TransportHost): Promise<void>;
   /** Takes connections of others from now on. Once is enough; a member alone has no need. @throws QuorateError listenFailed */
   listen(): Promise<void>;
-  /** The peers to keep connections with, this member left out. Connections to others are closed. */
+  /**
+   * The peers to keep connections with, this member left out. Connections to others are closed; whoever is connected here on its own
+   * account, and admitted, is still answered: a member whose log is behind may not know yet who leads it.
+   */
   setPeers(peers: readonly PeerAddress[]): void;
   /** Queues a message. Dropped (and `unreachable` is told) when the peer is not connected or its queue is full. */
   send(to: NodeId, message: unknown): void;

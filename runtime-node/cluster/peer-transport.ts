@@ -27,6 +27,7 @@ export function peerTransport(
   const tls = tlsOf(settings, urls);
   return new TcpTransport({
     ...identity,
+    urls: () => settings["initial-advertise-peer-urls"],
     addresses: urls.map((url) => ({ ...parseClientUrl(url), secure: url.startsWith("https:") })),
     snapshotBytesPerSecond: SNAPSHOT_BYTES_PER_SECOND,
     onRefused,

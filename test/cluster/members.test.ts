@@ -41,6 +41,12 @@ async function get(url: string, key: string): Promise<string | undefined> {
   return reply.kvs?.[0] === undefined ? undefined : fromBase64(reply.kvs[0].value);
 }
 
+/** Waits until every member has told all others about itself: of itself each knows sooner. */
+async function untilAllKnown(cluster: Cluster): Promise<void> {
+  const known = async (url: string) => (await list(url)).every((one) => one.clientURLs?.length === 1);
+  await untilTrue(async () => (await Promise.all(cluster.urls.map(known))).every(Boolean), { what: () => "all know all client URLs" });
+}
+
 /** Adds, starts, and waits until it votes. */
 async function grow(cluster: Cluster, name: string): Promise<void> {
   const place = await cluster.place(name);
@@ -55,7 +61,7 @@ describe("a new cluster", () => {
   test.skipIf(etcdVersion() === undefined)("has the ids that etcd gives to the same addresses, and lists its members alike", async () => {
     const ours = await start({ size: 3 });
     await ours.untilLeader();
-    await untilTrue(async () => (await list(ours.urls[0]!)).every((one) => one.clientURLs?.length === 1), { what: () => "client URLs" });
+    await untilAllKnown(ours);
     const listed = await list(ours.urls[0]!);
     const { cluster_id: clusterId } = (
       await callV3<{ header: Record<string, string> }>(agent, ours.urls[0]!, "/v3/kv/range", { key: "YQ==" })
@@ -204,9 +210,7 @@ describe("members", () => {
     const taken = await ask(agent, cluster.urls[0]!, "POST", "/v3/cluster/member/add", JSON.stringify({ peerURLs: members[0]!.peerURLs }));
     expect(taken?.text).toContain("Peer URLs already exists");
     const [dead, alive] = cluster.members.filter(({ name }) => name !== leader);
-    await untilTrue(async () => (await list(cluster.urls[0]!)).every((one) => one.clientURLs !== undefined), {
-      what: () => "all are known",
-    });
+    await untilAllKnown(cluster);
     await dead!.process.kill("SIGKILL");
     const connected = async () =>
       (await ask(agent, cluster.member(leader).url, "GET", "/metrics"))?.text.match(/quorate_peer_connected\{.*\} 1/g)?.length;
@@ -222,9 +226,7 @@ describe("members", () => {
   test("T39: an empty disk under an old id is refused, by those who are up at its start and by those who come later", async () => {
     const cluster = await start({ size: 3 });
     await cluster.untilLeader();
-    await untilTrue(async () => (await list(cluster.urls[0]!)).every((one) => one.clientURLs !== undefined), {
-      what: () => "all are known",
-    });
+    await untilAllKnown(cluster);
     const initial = ["--initial-cluster", cluster.members.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(",")];
     await cluster.member("m3").process.kill("SIGKILL");
     rmSync(cluster.member("m3").dataDir, { recursive: true });
@@ -238,6 +240,7 @@ describe("members", () => {
     const m3 = cluster.member("m3").process;
     expect((await m3.exited).code).toBe(1);
     expect(m3.output()).toContain("another disk than it had");
+    await Promise.all(["m1", "m2"].map((name) => cluster.member(name).process.untilReady()));
     expect(await get(cluster.urls[0]!, "k")).toBe("without m3");
   });
 
