@@ -82,7 +82,31 @@ interface Done {
 
 /** @param operations of one key */
 export function searchRegister(operations: readonly Operation[], options: SearchOptions): SearchResult {
-  return new Search(operations, options).run();
+  const end = options.now() + options.limit;
+  const result = new Search(operations, options).run();
+  if (result.verdict !== "illegal" || result.blocked === null) return result;
+  // Answers that come later than where the search stops may be what stops it. So the shortest illegal beginning ends there or later.
+  const stop = result.blocked.return!;
+  const returns = operations.filter((one) => one.return !== null && one.return >= stop).toSorted((a, b) => a.return! - b.return!);
+  let [low, high] = [0, returns.length - 1];
+  let shortest = result;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const attempt = new Search(prefixOf(operations, returns[middle]!.return!), { ...options, limit: end - options.now() }).run();
+    if (attempt.verdict === "unknown") break;
+    if (attempt.verdict === "illegal") [high, shortest] = [middle, attempt];
+    else low = middle + 1;
+  }
+  const blocked = returns[high]!;
+  return { ...shortest, prefix: prefixOf(operations, blocked.return!), blocked };
+}
+
+/** What was called until `end`, in order of calls; what had not returned by then is open. */
+function prefixOf(operations: readonly Operation[], end: number): Operation[] {
+  return operations
+    .filter(({ call }) => call <= end)
+    .map((one) => (one.return !== null && one.return <= end ? one : { ...one, return: null, response: null }))
+    .toSorted((a, b) => a.call - b.call);
 }
 
 class Search {
@@ -160,7 +184,7 @@ class Search {
     this.#doneSet[index >> 5]! ^= 1 << (index & 31);
   }
 
-  /** No order gets beyond this return, so far. All that is asked for up to the latest such return is the shortest illegal beginning. */
+  /** No order gets beyond this return, so far. */
   #block(entry: Entry): void {
     this.#blocked = entry;
     this.#longest = this.#order();
@@ -172,13 +196,8 @@ class Search {
 
   #result(verdict: SearchResult["verdict"]): SearchResult {
     const longest = verdict === "linearizable" ? this.#order() : this.#longest;
-    if (verdict !== "illegal" || this.#blocked === null) return { verdict, longest, prefix: [], blocked: null };
-    const blocked = this.#operations[this.#blocked.index]!;
-    const end = blocked.return!;
-    const prefix = this.#operations
-      .filter(({ call }) => call <= end)
-      .map((one) => (one.return !== null && one.return <= end ? one : { ...one, return: null, response: null }));
-    return { verdict, longest, prefix, blocked };
+    const blocked = verdict === "illegal" ? this.#operations[this.#blocked!.index]! : null;
+    return { verdict, longest, prefix: [], blocked };
   }
 }
 
