@@ -1,6 +1,6 @@
 /** A copy of what a member knows, for metrics, the API and tests. */
 import { isCaughtUp } from "./leader.ts";
-import { isFull } from "./progress.ts";
+import { isAround, isFull } from "./progress.ts";
 import { type RaftState, type Role, currentConfig, currentConfigIndex, sortedKeys } from "./state.ts";
 import type { Config, Index, NodeId, Term } from "./types.ts";
 
@@ -9,6 +9,7 @@ export interface PeerStatus {
   readonly next: Index;
   readonly state: "probe" | "replicate" | "snapshot";
   readonly paused: boolean;
+  /** Heard since the quorum check before the last one: just after a check nobody has been heard yet. */
   readonly active: boolean;
   readonly inflight: number;
   readonly amnesiac: boolean;
@@ -58,7 +59,7 @@ export function statusOf(state: RaftState): Status {
       paused:
         one.state === "snapshot" ||
         (one.state === "probe" ? one.paused : isFull(one, state.limits.maxInflightMsgs, state.limits.maxInflightBytes)),
-      active: one.active,
+      active: isAround(one),
       inflight: one.inflightLast.length,
       amnesiac: one.amnesiac,
       caughtUp: isCaughtUp(state, one),
