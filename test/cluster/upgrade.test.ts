@@ -22,7 +22,7 @@ interface Kept {
 
 function unpack(name: string): { directory: string; kept: Kept } {
   const directory = tempDir("upgrade");
-  execFileSync("tar", ["-xzf", join(FIXTURES, `${name}.tgz`), "-C", directory]);
+  execFileSync("tar", ["-xzf", join(FIXTURES, `${name}.tar.gz`), "-C", directory]);
   return { directory, kept: JSON.parse(readFileSync(join(FIXTURES, `${name}.json`), "utf8")) as Kept };
 }
 
