@@ -28,6 +28,8 @@ import { Witness } from "./witness.ts";
 /** Virtual milliseconds within which a healed quorum answers, and within which all become equal. */
 const QUORUM_MS_MAX = 60_000;
 const EQUAL_MS_MAX = 120_000;
+/** After this nobody goes on trying a change of members that was asked for before, on the slowest of clocks. */
+const CHANGES_MS_MAX = 15_000;
 /** After this a member that nobody has told of its removal will not be told any more. */
 const SETTLE_MS = 3000;
 /** The client who asks whether all is well again. */
@@ -189,6 +191,8 @@ export class Simulation {
   async #healQuorum(): Promise<void> {
     this.faults.stop();
     this.swarm = calm(this.swarm);
+    // A change of members that is still being tried could make another quorum necessary than the one that is chosen now.
+    await this.engine.run({ time: this.engine.now + CHANGES_MS_MAX });
     const core = this.#chooseCore();
     this.#core = core;
     this.network.heal();

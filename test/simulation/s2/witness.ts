@@ -86,7 +86,8 @@ export class Witness {
     const seen: string[] = [];
     // A repeated command may be told what an earlier attempt of it came to.
     const first = session === undefined ? since : 0;
-    for (let at = this.#entries.length - 1; at >= first; at--) {
+    // The oldest first: when two clients asked for the same and were told the same, the other entry must be left to whoever asked later.
+    for (let at = first; at < this.#entries.length; at++) {
       const { command } = this.#entries[at]!;
       if (command === null || !sameCommand(command, body) || !sameSession(command.session, session)) continue;
       if (session === undefined && this.#answered.has(at)) continue;
