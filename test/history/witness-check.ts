@@ -8,22 +8,16 @@
  * called, A's revision is not above B's, and below it where B is a write.
  * O(n log n) but for gaps with several candidates, whose trials are bounded by REPLAYED_MAX.
  */
-import {
-  type KeyValue,
-  type Operation,
-  type Request,
-  type Response,
-  type Violation,
-  describe,
-  describeRequest,
-  mayWrite,
-  wrote,
-} from "./history.ts";
+import { type Operation, type Request, type Response, type Violation, describe, describeRequest, mayWrite, wrote } from "./history.ts";
 import { type LeaseEnd, State, apply, endLease, wouldWrite } from "./model.ts";
 import { checkRealTime, checkSessions } from "./real-time-check.ts";
+import { SeenKeys, putsOf } from "./seen-keys.ts";
 
-/** Revisions replayed again after choices were taken back, of one history. What is found wrong after that many is said to be undecided. */
-const REPLAYED_MAX = 200_000;
+/**
+ * Revisions replayed again after choices were taken back, of one history. A history that needs more is undecided, which is a violation too.
+ * That happens when many answers are lost at one time; with the truth it does not.
+ */
+const REPLAYED_MAX = 20_000;
 /** More of them do not help to find the fault. */
 const VIOLATIONS_MAX = 20;
 
@@ -36,7 +30,7 @@ export interface TruthRevision {
 export interface WitnessOptions {
   /** The store before the history; default: empty at revision 1. */
   readonly initial?: State;
-  /** In order of revisions, complete from the one after `initial`. The replay has to do the same. */
+  /** In order of revisions, complete from the one after `initial`. The replay has to do the same; and there is little left to try. */
   readonly truth?: readonly TruthRevision[];
 }
 
@@ -101,9 +95,7 @@ class Replay {
   readonly #open: readonly Operation[];
   readonly #last: number;
   readonly #earliestReturn: (revision: number) => number;
-  /** Key and value of puts that somebody saw, by revision, and the revision by value. */
-  readonly #seen = new Map<number, Map<string, string>>();
-  readonly #seenAt = new Map<string, number>();
+  readonly #seen = new SeenKeys();
   #choices: Choice[] = [];
   #replayed = 0;
   #furthest: DeadEnd | null = null;
@@ -114,7 +106,7 @@ class Replay {
     this.#open = operations.filter(({ response, request }) => response === null && mayWrite(request)).toSorted((a, b) => a.call - b.call);
     for (const operation of operations) if (operation.response !== null) this.#take(operation, operation.response);
     for (const { revision, events } of truth) {
-      for (const { type, key, value } of events) if (type === "put") this.#see(key, value ?? "", revision);
+      for (const { type, key, value } of events) if (type === "put") this.#seen.addPut(key, value ?? "", revision);
     }
     this.#last = Math.max(initial.revision, truth.at(-1)?.revision ?? 0, largest(this.#places.keys()));
     this.#earliestReturn = earliestReturns(operations);
@@ -124,13 +116,7 @@ class Replay {
     const place = this.#places.get(response.revision) ?? { writes: [], others: [] };
     this.#places.set(response.revision, place);
     (wrote(response) ? place.writes : place.others).push(operation);
-    for (const { key, value, modRevision } of keyValuesIn(response)) this.#see(key, value, modRevision);
-  }
-
-  #see(key: string, value: string, revision: number): void {
-    const puts = this.#seen.get(revision) ?? new Map<string, string>();
-    this.#seen.set(revision, puts.set(key, value));
-    this.#seenAt.set(value, revision);
+    this.#seen.addResponse(operation.request, response);
   }
 
   run(): void {
@@ -188,40 +174,50 @@ class Replay {
 
   #compareTruth(revision: number): Violation[] {
     if (this.#truth.size === 0) return [];
+    if (this.#isTruth(this.state, revision)) return [];
     const events = this.#truth.get(revision)?.events ?? [];
     const { changes } = this.state;
-    const same =
-      events.length === changes.size &&
-      events.every(({ type, key, value }) => (type === "delete" ? changes.get(key) === null : changes.get(key)?.value === value));
-    if (same) return [];
     const writes = this.#places.get(revision)?.writes ?? [this.placed.get(revision)!].filter(Boolean);
     const text = `revision ${revision} did ${JSON.stringify(events)}, and its write does ${JSON.stringify([...changes])}`;
     return [fault("truth", text, writes)];
   }
 
+  #isTruth({ changes }: State, revision: number): boolean {
+    const events = this.#truth.get(revision)?.events ?? [];
+    return (
+      events.length === changes.size &&
+      events.every(({ type, key, value }) => (type === "delete" ? changes.get(key) === null : changes.get(key)?.value === value))
+    );
+  }
+
   /** Writes of unknown outcome that can have made a revision, those first that were called first. */
   #candidates(revision: number): Candidate[] {
-    const seen = this.#seen.get(revision);
     const latest = this.#earliestReturn(revision);
     const used = new Set(this.placed.values());
     const kinds = new Set<string>();
     const found: Candidate[] = this.#open.filter((operation) => {
       const { request } = operation;
       if (operation.call > latest || used.has(operation)) return false;
-      if (!this.#fitsSeen(request, revision, seen) || !wouldWrite(this.state, request)) return false;
+      if (!this.#seen.mayFill(request, revision) || !wouldWrite(this.state, request)) return false;
       // Of equal requests one is enough: each gap after this one can be filled by all that can fill this.
       const kind = describeRequest(request);
-      return !kinds.has(kind) && kinds.add(kind) !== undefined;
+      if (kinds.has(kind)) return false;
+      kinds.add(kind);
+      return this.#allows(operation, revision);
     });
-    if (seen === undefined) for (const lease of this.state.leases()) found.push({ kind: "lease-end", lease });
+    for (const lease of this.state.leases()) {
+      const end: LeaseEnd = { kind: "lease-end", lease };
+      if (this.#allows(end, revision)) found.push(end);
+    }
     return found;
   }
 
-  /** Does a request write what was seen at the revision, and nothing that was seen at another? */
-  #fitsSeen(request: Request, revision: number, seen: ReadonlyMap<string, string> | undefined): boolean {
-    const puts = putsOf(request);
-    if (puts.some(({ value }) => (this.#seenAt.get(value) ?? revision) !== revision)) return false;
-    return [...(seen ?? [])].every(([key, value]) => puts.some((put) => put.key === key && put.value === value));
+  /** Does a candidate do what was seen, and nothing that cannot have been? */
+  #allows(candidate: Candidate, revision: number): boolean {
+    const trial = this.state.clone();
+    if ("kind" in candidate) endLease(trial, candidate);
+    else apply(trial, candidate.request);
+    return this.#seen.allows(trial.changes, revision) && (this.#truth.size === 0 || this.#isTruth(trial, revision));
   }
 
   #fill(revision: number, candidate: Candidate): void {
@@ -233,11 +229,11 @@ class Replay {
   }
 
   #unfilled(revision: number): Violation {
-    const seen = [...(this.#seen.get(revision) ?? [])].map(([key, value]) => `${key}=${value}`);
+    const seen = [...(this.#seen.putsAt(revision) ?? [])].map(([key, value]) => (value === null ? key : `${key}=${value}`));
     const what = seen.length === 0 ? "" : `, at which ${seen.join(", ")} was seen written`;
     const writers = [...this.#places.values(), { writes: [...this.placed.values()], others: [] }]
       .flatMap(({ writes }) => writes)
-      .filter(({ request }) => putsOf(request).some(({ key, value }) => this.#seen.get(revision)?.get(key) === value));
+      .filter(({ request }) => putsOf(request).some(({ key, value }) => this.#seen.putsAt(revision)?.get(key) === value));
     const again = writers.length === 0 ? "" : "; a write that has another place wrote this, so it was done twice";
     return fault("gap", `no write of unknown outcome can have made revision ${revision}${what}${again}`, writers);
   }
@@ -270,8 +266,12 @@ class Replay {
   #giveUp(faults: readonly Violation[], revision: number): number {
     const here = { revision, violations: faults, state: this.state, placed: this.placed };
     const end = this.#furthest === null || revision > this.#furthest.revision ? here : this.#furthest;
-    const undecided = this.#choices.length > 0 ? "not decided, too many ways to place writes of unknown outcome: " : "";
-    this.violations.push(...end.violations.map((one) => ({ ...one, text: undecided + one.text })));
+    if (this.#choices.length > 0) {
+      const text = "too many ways to place writes of unknown outcome; of those that were tried the one that came furthest ends here: ";
+      this.violations.push(...end.violations.slice(0, 1).map((one) => ({ ...one, rule: "undecided", text: text + one.text })));
+      return this.#last;
+    }
+    this.violations.push(...end.violations);
     this.state = end.state;
     this.placed = new Map(end.placed);
     this.state.revision = end.revision; // a write that the model refuses has its revision all the same
@@ -304,19 +304,6 @@ function earliestReturns(operations: readonly Operation[]): (revision: number) =
     }
     return answered[low]?.returned ?? Infinity;
   };
-}
-
-function putsOf(request: Request): { readonly key: string; readonly value: string }[] {
-  const list = request.kind === "txn" ? [...request.success, ...request.failure] : [request];
-  return list.flatMap((one) => (one.kind === "put" ? [one] : []));
-}
-
-function keyValuesIn(response: Response): KeyValue[] {
-  return (response.kind === "txn" ? response.results : [response]).flatMap((one) => {
-    if (one.kind === "range") return one.kvs;
-    if (one.kind === "delete") return one.prev ?? [];
-    return one.prev ?? [];
-  });
 }
 
 /** Field by field. */
