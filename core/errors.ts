@@ -151,6 +151,21 @@ export const errLeaderTransferTimeout = make(
 export const errBadLeaderTransferee = make("failedPrecondition", "badLeaderTransferee", "etcdserver: bad leader transferee");
 export const errAuthNotEnabled = make("failedPrecondition", "authNotEnabled", "etcdserver: authentication is not enabled");
 export const errRootUserNotExist = make("failedPrecondition", "rootUserNotExist", "etcdserver: root user does not exist");
+export const errRootRoleNotExist = make("failedPrecondition", "rootRoleNotExist", "etcdserver: root user does not have root role");
+export const errUserExists = make("failedPrecondition", "userExists", "etcdserver: user name already exists");
+export const errRoleExists = make("failedPrecondition", "roleExists", "etcdserver: role name already exists");
+export const errRoleNotGranted = make("failedPrecondition", "roleNotGranted", "etcdserver: role is not granted to the user");
+export const errPermissionNotGranted = make(
+  "failedPrecondition",
+  "permissionNotGranted",
+  "etcdserver: permission is not granted to the role",
+);
+export const errPermissionDenied = make("permissionDenied", "permissionDenied", "etcdserver: permission denied");
+export const errInvalidAuthManagement = make("invalidArgument", "invalidAuthManagement", "etcdserver: invalid auth management");
+export const errAuthFailed = make("invalidArgument", "authFailed", "etcdserver: authentication failed, invalid user ID or password");
+export const errInvalidAuthToken = make("unauthenticated", "invalidAuthToken", "etcdserver: invalid auth token");
+/** Users or roles changed between the proposal and its place in the log: it is proposed again. */
+export const errAuthOldRevision = make("invalidArgument", "authOldRevision", "etcdserver: revision of auth store is old");
 export const errUserEmpty = make("invalidArgument", "userEmpty", "etcdserver: user name is empty");
 export const errUserNotFound = make("failedPrecondition", "userNotFound", "etcdserver: user name not found");
 export const errRoleEmpty = make("invalidArgument", "roleEmpty", "etcdserver: role name is empty");

@@ -6,7 +6,8 @@
 const TLS = "TLS is not there yet: put a proxy that ends TLS before the server";
 const CLUSTER = "the consensus is another one than etcd's and has no such setting: pre-votes are always on";
 const PROXY = "a member that is no part of the consensus is not there yet";
-const AUTH = "users and tokens are not there yet";
+const AUTH =
+  "tokens are simple ones that end after five minutes without use, and passwords are hashed with scrypt: there is no setting yet";
 const DISCOVERY = "a cluster is found by --initial-cluster: discovery services are not there yet";
 const STORAGE = "the storage is another one than etcd's and has no such setting";
 const LOGGING = "logs are JSON on the standard error stream: see --log-level and --log-format";

@@ -9,6 +9,7 @@ import type { FileSystem } from "../adapters/file-storage/file-system.ts";
 import { NodeFileSystem } from "../adapters/file-storage/node-file-system.ts";
 import { MeasuredConsensus, MeasuredFileSystem, Measures } from "../adapters/prometheus/measures.ts";
 import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.ts";
+import { Authenticator } from "../core/api/auth/authenticator.ts";
 import { type App, ETCD_VERSION, createApp, createMetricsApp } from "../core/api/create-app.ts";
 import type { Route } from "../core/api/exchange.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
@@ -25,6 +26,7 @@ import { HttpListener } from "./http-listener.ts";
 import { bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import { packageVersion } from "./package-version.ts";
+import { passwords, randomToken } from "./passwords.ts";
 import type { Settings } from "./settings.ts";
 import { finishNewCluster, forceNewCluster } from "./snapshot/force-new-cluster.ts";
 import { clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from "./timing.ts";
@@ -86,7 +88,8 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   await replica.start();
   const ticking = setInterval(() => replica.tick(), Math.min(TICK_MS_MAX, settings["heartbeat-interval"]));
   const listeners: HttpListener[] = [];
-  const streams = streamsOf(settings, replica, logger);
+  const authenticator = new Authenticator({ member: replica, passwords, randomToken, monotonicMs: () => clock.monotonicMs() });
+  const streams = streamsOf(settings, replica, authenticator, logger);
   const close = async (): Promise<void> => {
     await Promise.all(listeners.map((listener) => listener.close()));
     streams.stop();
@@ -102,7 +105,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       onError: (error: unknown, request: { readonly method: string; readonly path: string }) =>
         logger.error({ method: request.method, path: request.path, error }, "a request handler failed"),
     };
-    const app = createApp({ ...shared, routes: [...streams.routes, ...unaryRoutes(settings, replica, logger)] });
+    const app = createApp({ ...shared, routes: [...streams.routes, ...unaryRoutes(settings, replica, authenticator, logger)] });
     const metricsSources = (): MetricsSources => ({
       replica,
       measures,
@@ -187,9 +190,10 @@ function consensusOf(
   return { consensus, transport };
 }
 
-function streamsOf(settings: Settings, member: Replica, logger: Logger): StreamRoutes {
+function streamsOf(settings: Settings, member: Replica, authenticator: Authenticator, logger: Logger): StreamRoutes {
   return streamRoutes({
     member,
+    authenticator,
     maxRequestBytes: settings["max-request-bytes"],
     progressIntervalMs: WATCH_PROGRESS_MS,
     every,
@@ -198,16 +202,17 @@ function streamsOf(settings: Settings, member: Replica, logger: Logger): StreamR
   });
 }
 
-function unaryRoutes(settings: Settings, member: Replica, logger: Logger): Route[] {
+function unaryRoutes(settings: Settings, member: Replica, authenticator: Authenticator, logger: Logger): Route[] {
   const v3 = v3Routes({
     member,
+    authenticator,
     limits: { maxTxnOps: settings["max-txn-ops"], maxRequestBytes: settings["max-request-bytes"] },
     version: ETCD_VERSION.server,
     minLeaseTtlSeconds: minLeaseTtlSeconds(settings),
     pause,
     onInternalError: (error) => logger.error({ error }, "a request of the v3 API failed"),
   });
-  return settings["enable-v2"] ? [...v3, ...v2Routes({ member, now: () => clock.wallMs() })] : v3;
+  return settings["enable-v2"] ? [...v3, ...v2Routes({ member, authenticator, now: () => clock.wallMs() })] : v3;
 }
 
 interface ListenOptions {

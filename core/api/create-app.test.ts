@@ -1,3 +1,4 @@
+import { localAuthenticator } from "../../test/helpers/local-authenticator.ts";
 import { afterEach, describe, expect, test } from "vitest";
 import { MemoryLogStorage } from "../../adapters/memory/log-storage.ts";
 import { type Bytes, ascii, fromUint8Array } from "../bytes/bytes.ts";
@@ -122,7 +123,7 @@ describe("access", () => {
 
   test("a route's own CORS headers give way to the list of origins", async () => {
     const member = await startMember();
-    const routes = v2Routes({ member, now: () => 0 });
+    const routes = v2Routes({ member, authenticator: localAuthenticator(member), now: () => 0 });
     const { ask } = await setUp({ member, routes, access: { corsOrigins: ["http://good"], hosts: ["*"] } });
     expect((await ask("GET", "/v2/keys/a", { headers: { origin: "http://bad" } })).headers["access-control-allow-origin"]).toBeUndefined();
     const good = await ask("GET", "/v2/keys/a", { headers: { origin: "http://good" } });

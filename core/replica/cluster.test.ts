@@ -207,12 +207,12 @@ describe("Replica on RaftConsensus", () => {
       ignoreLease: false,
     } as const;
     const session = { client: "somebody", sequence: 1 };
-    const outcomes = await cluster.during(Promise.all(IDS.map((id) => cluster.replica(id).propose(body, session))));
+    const outcomes = await cluster.during(Promise.all(IDS.map((id) => cluster.replica(id).propose(body, { session }))));
     expect(outcomes.map(({ revision }) => revision)).toEqual([2, 2, 2]);
     await cluster.kill(leader);
-    const again = cluster.replica(others(leader)[0]!).propose(body, session);
+    const again = cluster.replica(others(leader)[0]!).propose(body, { session });
     expect((await cluster.during(again)).revision).toBe(2);
-    await expect(cluster.replica(others(leader)[0]!).propose(body, { client: "", sequence: 1 })).rejects.toMatchObject({
+    await expect(cluster.replica(others(leader)[0]!).propose(body, { session: { client: "", sequence: 1 } })).rejects.toMatchObject({
       reason: "badField",
     });
   });

@@ -1,5 +1,6 @@
 /** One member, as the API sees it: propose, read, and ask how it is. `Replica` implements it. */
 import type { Applied, CommandBody, LeaseId, ResultOf } from "../store/command.ts";
+import type { CommandAuth } from "../store/auth/auth-change.ts";
 import type { CommandSession } from "../store/sessions.ts";
 import type { StoreView } from "../store/store-view.ts";
 
@@ -28,6 +29,12 @@ export interface MemberStatus {
   readonly leaderSince: number;
 }
 
+/** What goes with a command beside its body. */
+export interface ProposalAttributes {
+  readonly session?: CommandSession;
+  readonly auth?: CommandAuth;
+}
+
 export interface Member {
   readonly clusterId: string;
   readonly memberId: string;
@@ -38,9 +45,9 @@ export interface Member {
    * Resolves when the command is durable on a quorum and applied here.
    * @throws QuorateError what applying it refused (then nothing changed); noLeader, tooManyRequests, stopped before it was proposed;
    *   leaderChanged or timeout when the outcome is unknown
-   * @param session of a client that may send the command again when it does not hear the outcome: then it is done once
+   * @param attributes `session`: of a client that may send the command again when it does not hear the outcome: then it is done once
    */
-  propose<B extends CommandBody>(body: B, session?: CommandSession): Promise<Applied<ResultOf<B["kind"]>>>;
+  propose<B extends CommandBody>(body: B, attributes?: ProposalAttributes): Promise<Applied<ResultOf<B["kind"]>>>;
   /** undefined: a read of `store` is linearizable at once. @throws QuorateError noLeader */
   readBarrier(): Promise<void> | undefined;
   /** Renews a lease by its full TTL. @returns its TTL in seconds @throws QuorateError leaseNotFound */

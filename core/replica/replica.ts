@@ -22,7 +22,7 @@ import type { Entry, Index, SnapshotMeta, Term } from "../raft/types.ts";
 import { type Applied, type Command, type CommandBody, type LeaseId, type Result, type ResultOf } from "../store/command.ts";
 import { decodeCommand, encodeCommand } from "../store/command-codec.ts";
 import { type FrozenState, type HashMismatch, StateMachine } from "../store/state-machine.ts";
-import { type CommandSession, checkSession } from "../store/sessions.ts";
+import { checkSession } from "../store/sessions.ts";
 import type { StoreView } from "../store/store-view.ts";
 import type { WatchStats } from "../store/watch/watch-hub.ts";
 import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
@@ -38,7 +38,7 @@ import {
   LEASE_REVOKES_PER_SECOND,
   SNAPSHOT_LOG_BYTES,
 } from "./limits.ts";
-import type { Member, MemberStatus, PeerInfo } from "./member.ts";
+import type { Member, MemberStatus, PeerInfo, ProposalAttributes } from "./member.ts";
 import { Membership, type MemberAttributes } from "./membership.ts";
 import { StoreClock } from "./store-clock.ts";
 
@@ -78,7 +78,7 @@ interface Waiter {
   readonly reject: (error: QuorateError) => void;
 }
 
-type Proposal = CommandBody & { readonly session?: CommandSession };
+type Proposal = CommandBody & ProposalAttributes;
 
 /** What the leader answers to a command that was sent to it. */
 interface Forwarded {
@@ -216,14 +216,14 @@ export class Replica implements Member {
 
   // ---- writes
 
-  propose<B extends CommandBody>(body: B, session?: CommandSession): Promise<Applied<ResultOf<B["kind"]>>> {
-    if (session !== undefined) return this.#proposeOnce(body, session) as Promise<Applied<ResultOf<B["kind"]>>>;
+  propose<B extends CommandBody>(body: B, attributes?: ProposalAttributes): Promise<Applied<ResultOf<B["kind"]>>> {
+    if (attributes !== undefined) return this.#proposeWith(body, attributes) as Promise<Applied<ResultOf<B["kind"]>>>;
     return this.#proposeAny(body) as Promise<Applied<ResultOf<B["kind"]>>>;
   }
 
-  async #proposeOnce(body: CommandBody, session: CommandSession): Promise<Applied> {
-    checkSession(session);
-    return this.#proposeAny({ ...body, session });
+  async #proposeWith(body: CommandBody, attributes: ProposalAttributes): Promise<Applied> {
+    if (attributes.session !== undefined) checkSession(attributes.session);
+    return this.#proposeAny({ ...body, ...attributes });
   }
 
   #proposeAny(body: Proposal): Promise<Applied> {

@@ -54,7 +54,7 @@ test("a version, kind or operation of a newer release is named", () => {
     }
     return "none";
   };
-  expect(reasonOf("03")).toBe("unknownCommand: command version 3: written by a newer release");
+  expect(reasonOf("04")).toBe("unknownCommand: command version 4: written by a newer release");
   expect(reasonOf("01922800")).toBe("unknownCommand: command kind 40: written by a newer release");
   expect(reasonOf("0195030090919109")).toBe("unknownCommand: operation 9: written by a newer release");
   expect(reasonOf("")).toBe("malformed: malformed data: it ends at byte 0");

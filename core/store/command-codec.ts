@@ -6,6 +6,7 @@
  * under a new version, and kinds are never given a new meaning.
  */
 import { type Bytes, ascii } from "../bytes/bytes.ts";
+import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
 import { MsgpackReader, MsgpackWriter, errMalformed } from "../bytes/msgpack.ts";
 import { QuorateError } from "../errors.ts";
 import { unreachable } from "../invariant.ts";
@@ -23,11 +24,15 @@ import {
   type RangeRequest,
   type TxnRequest,
 } from "./command.ts";
+import type { AuthChange } from "./auth/auth-change.ts";
 import type { V2Command } from "./v2-tree/v2-command.ts";
 
 export const COMMAND_VERSION = 1;
 /** With a session: its client and sequence stand before the fields. */
 const SESSION_VERSION = 2;
+/** With a user: client and sequence (nil and 0: no session), name and revision stand before the fields. */
+const AUTH_VERSION = 3;
+const EXTRA_FIELDS: Readonly<Record<number, number>> = { [COMMAND_VERSION]: 0, [SESSION_VERSION]: 2, [AUTH_VERSION]: 4 };
 
 /** Transactions within transactions, at most: deeper ones are refused when read. */
 const DEPTH_MAX = 128;
@@ -46,6 +51,7 @@ const KINDS = [
   "v2",
   "hashMark",
   "hashVerify",
+  "auth",
 ] as const;
 const OPERATIONS = ["range", "put", "append", "delete", "txn"] as const;
 const SORT_TARGETS = ["key", "version", "create", "mod", "value"] as const;
@@ -79,14 +85,22 @@ function nameOf<T extends string>(names: readonly T[], number: number, what: str
 
 export function encodeCommand(command: Command): Uint8Array {
   const writer = new MsgpackWriter(sizeGuess(command));
-  const { session } = command;
-  writer.byte(session === undefined ? COMMAND_VERSION : SESSION_VERSION);
-  writer.array((session === undefined ? 2 : 4) + fieldCount(command));
+  const { session, auth } = command;
+  const version = auth !== undefined ? AUTH_VERSION : session !== undefined ? SESSION_VERSION : COMMAND_VERSION;
+  writer.byte(version);
+  writer.array(2 + EXTRA_FIELDS[version]! + fieldCount(command));
   writer.number(KINDS.indexOf(command.kind));
   writer.number(command.time);
   if (session !== undefined) {
     writer.bytes(ascii(session.client));
     writer.number(session.sequence);
+  } else if (auth !== undefined) {
+    writer.nil();
+    writer.number(0);
+  }
+  if (auth !== undefined) {
+    writer.bytes(utf8Encode(auth.user));
+    writer.number(auth.revision);
   }
   writeBody(writer, command);
   return writer.finish();
@@ -113,6 +127,7 @@ function fieldCount(command: CommandBody): number {
       return 3;
     case "compact":
     case "hashMark":
+    case "auth":
       return 1;
     case "leaseGrant":
     case "leaseRevoke":
@@ -154,6 +169,8 @@ function writeBody(writer: MsgpackWriter, command: CommandBody): void {
       return writer.bytes(ascii(command.alarm.memberId));
     case "v2":
       return writeV2(writer, command);
+    case "auth":
+      return writer.bytes(utf8Encode(JSON.stringify(command.change)));
     case "hashMark":
       return writer.number(command.term);
     case "hashVerify":
@@ -265,15 +282,19 @@ function writeV2(writer: MsgpackWriter, command: V2Command): void {
 export function decodeCommand(data: Uint8Array): Command {
   const reader = new MsgpackReader(data);
   const version = reader.byte();
-  if (version !== COMMAND_VERSION && version !== SESSION_VERSION) throw errUnknownCommand(`command version ${version}`);
+  const extra = EXTRA_FIELDS[version];
+  if (extra === undefined) throw errUnknownCommand(`command version ${version}`);
   const fields = reader.array();
   const kind = nameOf(KINDS, reader.number(), "command kind");
   const time = reader.number();
-  const session = version === SESSION_VERSION ? { client: reader.bytes() as string, sequence: reader.number() } : undefined;
+  const client = extra === 0 || reader.isNil() ? null : (reader.bytes() as string);
+  const sequence = extra === 0 ? 0 : reader.number();
+  const session = client === null ? {} : { session: { client, sequence } };
+  const auth = version === AUTH_VERSION ? { auth: { user: utf8Decode(reader.bytes()), revision: reader.number() } } : {};
   const body = readBody(reader, kind);
-  if (fields !== (session === undefined ? 2 : 4) + fieldCount(body)) throw errMalformed(`a command ${kind} of ${fields} fields`);
+  if (fields !== 2 + extra + fieldCount(body)) throw errMalformed(`a command ${kind} of ${fields} fields`);
   if (!reader.atEnd) throw errMalformed(`more after the command, from byte ${reader.position}`);
-  return session === undefined ? { ...body, time } : { ...body, time, session };
+  return extra === 0 ? { ...body, time } : { ...body, time, ...session, ...auth };
 }
 
 function readBody(reader: MsgpackReader, kind: CommandBody["kind"]): CommandBody {
@@ -301,10 +322,20 @@ function readBody(reader: MsgpackReader, kind: CommandBody["kind"]): CommandBody
       return { kind, action: reader.boolean() ? "activate" : "deactivate", alarm: readAlarm(reader) };
     case "v2":
       return { kind, ...readV2(reader) };
+    case "auth":
+      return { kind, change: readChange(utf8Decode(reader.bytes())) };
     case "hashMark":
       return { kind, term: reader.number() };
     case "hashVerify":
       return { kind, index: reader.number(), hash: reader.number(), term: reader.number() };
+  }
+}
+
+function readChange(text: string): AuthChange {
+  try {
+    return JSON.parse(text) as AuthChange;
+  } catch {
+    throw errMalformed("a change of users and roles that is no JSON");
   }
 }
 

@@ -3,6 +3,7 @@
  * the proposer, so that the same log gives the same state everywhere (architecture decision 4).
  */
 import type { Bytes } from "../bytes/bytes.ts";
+import type { AuthChange, CommandAuth } from "./auth/auth-change.ts";
 import type { CommandSession } from "./sessions.ts";
 import type { V2Command, V2Result } from "./v2-tree/v2-command.ts";
 
@@ -127,6 +128,7 @@ export type CommandBody =
   | { readonly kind: "hashMark"; readonly term: number }
   /** The leader's own: every member compares what it noted at `index` with what the leader did. */
   | { readonly kind: "hashVerify"; readonly index: number; readonly hash: number; readonly term: number }
+  | { readonly kind: "auth"; readonly change: AuthChange }
   | { readonly kind: "alarm"; readonly action: "activate" | "deactivate"; readonly alarm: Alarm }
   | ({ readonly kind: "v2" } & V2Command);
 
@@ -136,6 +138,8 @@ export type Command = CommandBody & {
   readonly time: number;
   /** Makes it take effect at most once, however often it is proposed. */
   readonly session?: CommandSession;
+  /** Absent while nobody is asked who he is, and for what the cluster does on its own account. */
+  readonly auth?: CommandAuth;
 };
 
 export interface PutResult {
@@ -196,6 +200,7 @@ interface Results {
   leaseGrant: LeaseGrantResult;
   leaseRevoke: Done;
   leaseCheckpoint: Done;
+  auth: Done;
   hashMark: HashResult;
   hashVerify: Done;
   alarm: AlarmResult;

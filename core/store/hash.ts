@@ -19,6 +19,8 @@ export interface HashedState {
   readonly alarms: readonly Alarm[];
   /** Count and `SessionTable.hash`. */
   readonly sessions: { readonly size: number; readonly hash: number };
+  /** `AuthStore.hash`: 0 while there never were users. */
+  readonly auth: number;
 }
 
 /** 32 bits, unsigned. O(leases). */
@@ -29,12 +31,13 @@ export function stateHash(state: HashedState): number {
   h = hashNumber(h, state.clockMs);
   for (const lease of state.leases) h = hashLease(h, lease);
   for (const { memberId, alarm } of state.alarms) h = hashBytes(hashBytes(h, alarm), memberId);
-  return finishHash(withSessions(h, state.sessions));
+  return finishHash(withLater(h, state));
 }
 
-/** Without any, the hash is what it was before there were sessions: older snapshots are checked by it. */
-function withSessions(hash: number, { size, hash: sessions }: HashedState["sessions"]): number {
-  return size === 0 ? hash : hashNumber(hashNumber(hash, size), sessions);
+/** Without sessions and users the hash is what it was before there were any: older snapshots are checked by it. */
+function withLater(hash: number, { sessions, auth }: Pick<HashedState, "sessions" | "auth">): number {
+  const h = sessions.size === 0 ? hash : hashNumber(hashNumber(hash, sessions.size), sessions.hash);
+  return auth === 0 ? h : hashNumber(h, auth);
 }
 
 /**
@@ -48,7 +51,7 @@ export function runningHash(state: Omit<HashedState, "leases"> & { readonly leas
   h = hashNumber(h, state.clockMs);
   h = hashNumber(hashNumber(h, state.leases), state.leaseCount);
   for (const { memberId, alarm } of state.alarms) h = hashBytes(hashBytes(h, alarm), memberId);
-  return finishHash(withSessions(h, state.sessions));
+  return finishHash(withLater(h, state));
 }
 
 /** Of one lease: sums of these, modulo 2^32, are hashes of tables. */

@@ -14,6 +14,7 @@ import { crc32 } from "../bytes/crc32.ts";
 import { MsgpackReader, MsgpackWriter, errMalformed } from "../bytes/msgpack.ts";
 import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
 import { QuorateError } from "../errors.ts";
+import { AuthStore } from "./auth/auth-store.ts";
 import { type Alarm, type KeyValue, NO_LEASE } from "./command.ts";
 import { LEASE_TTL_SECONDS_MAX, type Lease, LeaseTable } from "./lease/lease-table.ts";
 import type { FrozenVersions, LoadedVersions } from "./mvcc/memory-version-store.ts";
@@ -23,8 +24,8 @@ import { readNote, writeNote } from "./note-codec.ts";
 import { type SessionRow, SessionTable } from "./sessions.ts";
 
 export const SNAPSHOT_FORMAT = 1;
-/** With sessions. */
-const SNAPSHOT_FORMAT_SESSIONS = 2;
+/** With sessions, or with users and roles. */
+const SNAPSHOT_FORMAT_2 = 2;
 /** "QSNP" */
 const MAGIC = ascii("QSNP");
 /** Bytes a chunk, at most. */
@@ -45,8 +46,9 @@ const VERSIONS = 4;
 const REVISIONS = 5;
 const TRAILER = 6;
 const SESSIONS = 7;
+const AUTH = 8;
 /** Frames come in this order. */
-const ORDER = [HEADER, LEASES, ALARMS, VERSIONS, REVISIONS, SESSIONS, TRAILER];
+const ORDER = [HEADER, LEASES, ALARMS, VERSIONS, REVISIONS, SESSIONS, AUTH, TRAILER];
 
 const ALARM_NAMES = ["nospace", "corrupt"] as const;
 
@@ -75,6 +77,8 @@ export interface SnapshotSource {
   readonly alarms: readonly Alarm[];
   /** Least recently used first. */
   readonly sessions: readonly SessionRow[];
+  /** What `AuthStore.dump` gave. */
+  readonly auth: string | null;
   readonly clockMs: number;
   readonly hash: number;
 }
@@ -85,6 +89,7 @@ export interface SnapshotState {
   readonly leases: LeaseTable;
   readonly alarms: Alarm[];
   readonly sessions: SessionTable;
+  readonly auth: string | null;
 }
 
 interface Counts {
@@ -141,7 +146,7 @@ function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array {
 function* frames(source: SnapshotSource, counts: Counts): Generator<Uint8Array, void, void> {
   const header = startFrame();
   header.bytes(MAGIC);
-  header.number(source.sessions.length > 0 ? SNAPSHOT_FORMAT_SESSIONS : SNAPSHOT_FORMAT);
+  header.number(source.sessions.length > 0 || source.auth !== null ? SNAPSHOT_FORMAT_2 : SNAPSHOT_FORMAT);
   header.bytes(ascii(source.place.clusterId));
   header.number(source.place.index);
   header.number(source.place.term);
@@ -162,6 +167,11 @@ function* frames(source: SnapshotSource, counts: Counts): Generator<Uint8Array, 
   yield* versionFrames(source.versions, counts);
   yield* revisionFrames(source.versions, counts);
   yield* sessionFrames(source.sessions, counts);
+  if (source.auth !== null) {
+    const auth = startFrame();
+    auth.bytes(utf8Encode(source.auth));
+    yield endFrame(AUTH, auth, counts);
+  }
   const trailer = startFrame();
   const { versions, revisions, leases, alarms: alarmCount, frames: frameCount, hash } = counts;
   for (const number of [frameCount, versions, revisions, leases, alarmCount, hash]) trailer.number(number);
@@ -375,6 +385,7 @@ class StateReader {
   #ended = false;
   #place = 0;
   readonly #sessions = new SessionTable();
+  #auth: string | null = null;
 
   frame(frame: Frame): void {
     const fault = (what: string) => errMalformed(`${what} at byte ${frame.position} of the snapshot`);
@@ -403,6 +414,9 @@ class StateReader {
       case SESSIONS:
         while (!reader.atEnd) this.#readSession(reader);
         break;
+      case AUTH:
+        this.#auth = utf8Decode(reader.bytes());
+        break;
       case TRAILER:
         this.#readTrailer(reader, fault);
         break;
@@ -417,7 +431,7 @@ class StateReader {
   #readHeader(reader: MsgpackReader): void {
     if (reader.bytes() !== MAGIC) throw errMalformed("no snapshot: it does not begin with QSNP");
     const format = reader.number();
-    if (format !== SNAPSHOT_FORMAT && format !== SNAPSHOT_FORMAT_SESSIONS) throw errUnknownSnapshot(format);
+    if (format !== SNAPSHOT_FORMAT && format !== SNAPSHOT_FORMAT_2) throw errUnknownSnapshot(format);
     const place = { clusterId: reader.bytes() as string, index: reader.number(), term: reader.number() };
     const revision = reader.number();
     const compactedRevision = reader.number();
@@ -491,8 +505,20 @@ class StateReader {
     const versions = this.#loader.finish();
     const { revision, compactedRevision, clockMs } = header;
     const [leases, alarms, sessions] = [this.#leases, this.#alarms, this.#sessions];
-    const hash = stateHash({ versions: versions.hash >>> 0, revision, compactedRevision, clockMs, leases: leases.all(), alarms, sessions });
+    const users = new AuthStore();
+    users.load(this.#auth);
+    const auth = users.hash();
+    const hash = stateHash({
+      versions: versions.hash >>> 0,
+      revision,
+      compactedRevision,
+      clockMs,
+      leases: leases.all(),
+      alarms,
+      sessions,
+      auth,
+    });
     if (hash !== header.hash) throw errMalformed(`the state hashes to ${hash} and the snapshot says ${header.hash}`);
-    return { header, versions, leases, alarms, sessions };
+    return { header, versions, leases, alarms, sessions, auth: this.#auth };
   }
 }

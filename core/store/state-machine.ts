@@ -30,6 +30,7 @@ import { LeasedKeys } from "./lease/leased-keys.ts";
 import { type FrozenVersions, MemoryVersionStore } from "./mvcc/memory-version-store.ts";
 import { type TransactionContext, executeAppend, executeDelete, executePut, executeTxn, isReadOnly } from "./mvcc/transaction.ts";
 import { type SnapshotHeader, type SnapshotPlace, type SnapshotSource, readSnapshot, writeSnapshot } from "./snapshot.ts";
+import { AuthStore } from "./auth/auth-store.ts";
 import { SessionTable } from "./sessions.ts";
 import type { LeaseView, StoreView } from "./store-view.ts";
 import type { V2Context } from "./v2-tree/v2-context.ts";
@@ -92,6 +93,7 @@ export class StateMachine implements StoreView {
   };
   readonly v2 = new V2Tree(this.#v2Context);
   readonly #sessions = new SessionTable();
+  readonly auth = new AuthStore();
   #alarms: Alarm[] = [];
   #clockMs = 0;
   #appliedIndex = 0;
@@ -150,6 +152,7 @@ export class StateMachine implements StoreView {
   #once(command: Command, entry: LogPlace): Outcome {
     try {
       this.#refuseByAlarm(command);
+      this.auth.checkCommand(command, command.auth, (lease) => this.leaseTable.keys(lease));
       const result = this.#execute(command, entry);
       assert(!this.#versions.hasPending, () => `a ${command.kind} left writes without a revision`);
       return { ok: true, revision: this.#versions.revision, result };
@@ -202,6 +205,9 @@ export class StateMachine implements StoreView {
         return DONE;
       case "alarm":
         return { op: "alarm", alarms: this.#setAlarm(command.action, command.alarm) };
+      case "auth":
+        this.auth.apply(command.change);
+        return DONE;
       case "hashMark":
         return this.#markHash(command.term, entry);
       case "hashVerify":
@@ -261,6 +267,7 @@ export class StateMachine implements StoreView {
       leaseCount,
       alarms: this.#alarms,
       sessions: this.#sessions,
+      auth: this.auth.hash(),
     });
   }
 
@@ -351,6 +358,7 @@ export class StateMachine implements StoreView {
       leases: this.leaseTable.all(),
       alarms: this.#alarms,
       sessions: this.#sessions,
+      auth: this.auth.hash(),
     });
   }
 
@@ -377,6 +385,7 @@ export class StateMachine implements StoreView {
       leases: [...this.leaseTable.all()].map(({ id, ttlSeconds, remainingMs, v2 }): Lease => ({ id, ttlSeconds, remainingMs, v2 })),
       alarms: this.#alarms,
       sessions: [...this.#sessions.rows()],
+      auth: this.auth.dump(),
       clockMs: this.#clockMs,
       hash: this.hash(),
     };
@@ -393,6 +402,7 @@ export class StateMachine implements StoreView {
     this.leaseTable.adopt(read.leases);
     this.#alarms = read.alarms;
     this.#sessions.adopt(read.sessions);
+    this.auth.load(read.auth);
     this.#clockMs = read.header.clockMs;
     this.#appliedIndex = read.header.index;
     this.#hashMark = null;

@@ -2,6 +2,7 @@
  * What readers see of the state machine: the views of the API and the recipes read through this, at once and without a promise.
  * A read here is serializable; it is linearizable after `Member.readBarrier()`.
  */
+import type { AuthView } from "./auth/auth-store.ts";
 import type { Alarm, KeyValue, LeaseId, RangeRequest, RangeResult, TxnRequest, TxnResult } from "./command.ts";
 import type { V2TreeView } from "./v2-tree/v2-tree-view.ts";
 import type { WatchOptions, Watcher } from "./watch/watcher.ts";
@@ -41,4 +42,5 @@ export interface StoreView {
   keyCount(): number;
   watch(options: WatchOptions): Watcher;
   readonly v2: V2TreeView;
+  readonly auth: AuthView;
 }

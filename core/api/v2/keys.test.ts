@@ -1,3 +1,4 @@
+import { localAuthenticator } from "../../../test/helpers/local-authenticator.ts";
 import { errMemberNotFound, errMemberRemoved, errPeerUrlExists } from "../../errors.ts";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type Bytes, ascii } from "../../bytes/bytes.ts";
@@ -45,7 +46,8 @@ beforeEach(() => {
   };
   const changes = { addMember, removeMember: known, updateMember: known };
   const member = { clusterId: "255", memberId: "17", store: machine, propose, status, members, readBarrier, ...changes };
-  handle = v2Routes({ member: member as unknown as Member, now: () => now })[0]!.handle;
+  const whole = member as unknown as Member;
+  handle = v2Routes({ member: whole, authenticator: localAuthenticator(whole), now: () => now })[0]!.handle;
 });
 
 interface Sent {

@@ -5,7 +5,8 @@
  * its event when it comes: the watch is set before the reply is made, so that nothing is missed in between.
  * Source: etcd v2 API documentation (https://etcd.io/docs/v2.3/api/), and etcd 3.4.23 asked with the same requests.
  */
-import { type Bytes, EMPTY, ascii } from "../../bytes/bytes.ts";
+import { type Bytes, EMPTY, ascii, prefixEnd } from "../../bytes/bytes.ts";
+import { isQuorateError } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
 import type { V2Result } from "../../store/v2-tree/v2-command.ts";
 import { IN_TREE_BYTES_MAX } from "../../store/v2-tree/v2-path.ts";
@@ -84,8 +85,24 @@ export class KeysHandler {
     };
   }
 
+  /** A node, and with it all that lies below a directory. Undefined: allowed. */
+  #denial(path: Bytes): ApiReply | undefined {
+    const { store } = this.#member;
+    if (!store.auth.enabled) return undefined;
+    try {
+      store.range({ ...NOTHING_OF, key: path, end: EMPTY });
+      const below = path === "/" ? path : ((path + "/") as Bytes);
+      if (store.v2.node(path)?.value === null) store.range({ ...NOTHING_OF, key: below, end: prefixEnd(below) });
+      return undefined;
+    } catch (error) {
+      return unauthorised(error);
+    }
+  }
+
   #read(asked: KeyRequest): ApiReply {
     const { store } = this.#member;
+    const denial = this.#denial(asked.path);
+    if (denial !== undefined) return denial;
     const tree = store.v2;
     const node = tree.node(asked.path);
     this.#counters.count("gets", node !== undefined);
@@ -107,6 +124,8 @@ export class KeysHandler {
 
   #wait(asked: KeyRequest): ApiReply {
     const tree = this.#member.store.v2;
+    const denial = this.#denial(asked.path);
+    if (denial !== undefined) return denial;
     try {
       const { path, recursive, waitIndex, stream } = asked;
       return watchReply({ tree, path, recursive, sinceIndex: waitIndex, stream, headers: this.#headers(tree.index) });
@@ -120,6 +139,7 @@ export class KeysHandler {
     try {
       ({ result } = await this.#member.propose(commandOf(method, asked)));
     } catch (error) {
+      if (isQuorateError(error) && (error.code === "permissionDenied" || error.reason === "userEmpty")) return unauthorised(error);
       this.#counters.countRefused(method, asked);
       return refusalReply(error, this.#clusterId);
     }
@@ -130,6 +150,26 @@ export class KeysHandler {
     const body = short ? ascii(`{"action":"${action}"}\n`) : encodeEvent(result, this.#member.store.clockMs);
     return { status: created ? 201 : 200, headers: this.#headers(node.modifiedIndex), body };
   }
+}
+
+/** A range that is asked for to see whether it may be read. */
+const NOTHING_OF = {
+  revision: 0,
+  limit: 1,
+  sortTarget: "key",
+  sortOrder: "none",
+  keysOnly: true,
+  countOnly: true,
+  minModRevision: 0,
+  maxModRevision: 0,
+  minCreateRevision: 0,
+  maxCreateRevision: 0,
+} as const;
+
+/** In the words of etcd's v2 API. @throws what is no refusal */
+function unauthorised(error: unknown): ApiReply {
+  if (!isQuorateError(error)) throw error;
+  return { status: 401, headers: { ...CORS, "content-type": "application/json" }, body: ascii('{"message":"Insufficient credentials"}') };
 }
 
 function withoutBody(reply: ApiReply, method: string): ApiReply {

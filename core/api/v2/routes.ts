@@ -4,6 +4,7 @@
  */
 import type { Bytes } from "../../bytes/bytes.ts";
 import type { Member } from "../../replica/member.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import type { ApiReply, ApiRequest, Route } from "../exchange.ts";
 import { KeysHandler } from "./keys.ts";
 import { handleMachines, handleMembers } from "./members.ts";
@@ -14,6 +15,7 @@ import { cleanPath, decodePath, looksClean, redirectTo } from "./url-path.ts";
 
 export interface V2Deps {
   readonly member: Member;
+  readonly authenticator: Authenticator;
   /** The wall clock, in milliseconds since 1970: what remaining TTLs are counted from. */
   readonly now: () => number;
 }
@@ -24,11 +26,17 @@ const STATS = "/v2/stats/";
 
 /** Every route of the v2 API. All are `unary`: a wait takes no body, and its reply is a stream. */
 export function v2Routes(deps: V2Deps): Route[] {
-  const { member, now } = deps;
+  const { now, authenticator } = deps;
   const counters = new StoreCounters();
-  const keys = new KeysHandler({ member, now, counters });
+  const shared = new KeysHandler({ member: deps.member, now, counters });
 
   const handle = (request: ApiRequest): ApiReply | Promise<ApiReply> => {
+    if (!deps.member.store.auth.enabled) return answer(request, deps.member);
+    return authenticator.basicMemberFor(request).then((member) => answer(request, member));
+  };
+
+  const answer = (request: ApiRequest, member: Member): ApiReply | Promise<ApiReply> => {
+    const keys = member === deps.member ? shared : new KeysHandler({ member, now, counters });
     const { method } = request;
     if (method === "OPTIONS") return preflight();
     const path = decodePath(request.path);

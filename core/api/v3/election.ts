@@ -106,17 +106,23 @@ function given(leader: LeaderKeyMessage | null): LeaderKeyMessage {
 
 /** By path, without the prefix of the version. */
 export function electionHandlers(deps: ElectionDeps): Map<string, Handler> {
-  const service = new ElectionService(deps.member, deps.every);
+  const shared = new ElectionService(deps.member, deps.every);
+  const service: ServiceFor = (member) => (member === deps.member ? shared : new ElectionService(member, deps.every));
   return new Map([
-    ["/election/campaign", waiting(CAMPAIGN_REQUEST, CAMPAIGN_RESPONSE, (request, wait) => service.campaign(request, wait), deps)],
-    ["/election/proclaim", waiting(PROCLAIM_REQUEST, PROCLAIM_RESPONSE, (request) => service.proclaim(request), deps)],
-    ["/election/resign", waiting(RESIGN_REQUEST, RESIGN_RESPONSE, (request) => service.resign(request), deps)],
-    ["/election/leader", waiting(LEADER_REQUEST, LEADER_RESPONSE, (request) => service.leader(request), deps)],
+    [
+      "/election/campaign",
+      waiting(CAMPAIGN_REQUEST, CAMPAIGN_RESPONSE, (request, wait, member) => service(member).campaign(request, wait), deps),
+    ],
+    ["/election/proclaim", waiting(PROCLAIM_REQUEST, PROCLAIM_RESPONSE, (request, _, member) => service(member).proclaim(request), deps)],
+    ["/election/resign", waiting(RESIGN_REQUEST, RESIGN_RESPONSE, (request, _, member) => service(member).resign(request), deps)],
+    ["/election/leader", waiting(LEADER_REQUEST, LEADER_RESPONSE, (request, _, member) => service(member).leader(request), deps)],
     ["/election/observe", observeHandler(service, deps)],
   ]);
 }
 
-function observeHandler(service: ElectionService, { maxRequestBytes, onInternalError }: ElectionDeps): Handler {
+type ServiceFor = (member: Member) => ElectionService;
+
+function observeHandler(service: ServiceFor, { maxRequestBytes, onInternalError, authenticator }: ElectionDeps): Handler {
   const decode = requestDecoder(LEADER_REQUEST, maxRequestBytes);
   return (request: ApiRequest): ApiReply => {
     let message: LeaderRequestMessage;
@@ -125,7 +131,8 @@ function observeHandler(service: ElectionService, { maxRequestBytes, onInternalE
     } catch (error) {
       return v3Error(error, onInternalError);
     }
-    const body = (sink: ReplySink): void => void sendLeaders(service, message, new SinkWriter(sink), onInternalError);
+    const body = (sink: ReplySink): void =>
+      void sendLeaders(service(authenticator.memberFor(request)), message, new SinkWriter(sink), onInternalError);
     return { status: 200, headers: STREAM_HEADERS, body };
   };
 }

@@ -1,3 +1,4 @@
+import { localAuthenticator } from "../../../test/helpers/local-authenticator.ts";
 import { beforeEach, describe, expect, it } from "vitest";
 import { LocalMember } from "../../../test/helpers/local-member.ts";
 import { StreamCall, settle } from "../../../test/helpers/stream-call.ts";
@@ -18,6 +19,7 @@ beforeEach(() => {
   timers = new Set();
   const deps = {
     member,
+    authenticator: localAuthenticator(member),
     maxRequestBytes: 1.5 * 1024 * 1024,
     onInternalError: (error: unknown) => bugs.push(error),
     every: (_ms: number, call: () => void) => {

@@ -61,9 +61,13 @@ export class LockService {
 
 /** By path, without the prefix of the version. */
 export function lockHandlers(deps: LockDeps): Map<string, Handler> {
-  const service = new LockService(deps.member, deps.every);
+  const shared = new LockService(deps.member, deps.every);
+  const service = (member: Member) => (member === deps.member ? shared : new LockService(member, deps.every));
   return new Map([
-    ["/lock/lock", waiting(LOCK_REQUEST, LOCK_RESPONSE, (request, cancellation) => service.lock(request, cancellation), deps)],
-    ["/lock/unlock", waiting(UNLOCK_REQUEST, UNLOCK_RESPONSE, (request) => service.unlock(request), deps)],
+    [
+      "/lock/lock",
+      waiting(LOCK_REQUEST, LOCK_RESPONSE, (request, cancellation, member) => service(member).lock(request, cancellation), deps),
+    ],
+    ["/lock/unlock", waiting(UNLOCK_REQUEST, UNLOCK_RESPONSE, (request, _, member) => service(member).unlock(request), deps)],
   ]);
 }

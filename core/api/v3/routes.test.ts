@@ -1,3 +1,4 @@
+import { localAuthenticator } from "../../../test/helpers/local-authenticator.ts";
 import { beforeEach, describe, expect, it } from "vitest";
 import { LocalMember } from "../../../test/helpers/local-member.ts";
 import { encodeBase64 } from "../../bytes/base64.ts";
@@ -21,6 +22,7 @@ beforeEach(() => {
   table = new RouteTable(
     v3Routes({
       member,
+      authenticator: localAuthenticator(member),
       limits: { maxTxnOps: 4, maxRequestBytes: MAX_REQUEST_BYTES },
       version: "3.4.23",
       minLeaseTtlSeconds: 2,

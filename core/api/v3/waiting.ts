@@ -4,6 +4,8 @@
  */
 import { isQuorateError } from "../../errors.ts";
 import { type OnInternalError, v3Error, v3ErrorReply } from "../error-table.ts";
+import type { Member } from "../../replica/member.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import type { ApiReply, ApiRequest, Handler } from "../exchange.ts";
 import { Cancellation } from "./cancellation.ts";
 import { jsonDecoder, jsonEncoder } from "./json-codec.ts";
@@ -11,15 +13,20 @@ import { checkMessageSize, checkRequestSize } from "./message-size.ts";
 import type { MessageTable } from "./message-table.ts";
 
 export interface WaitingDeps {
+  readonly authenticator: Authenticator;
   readonly maxRequestBytes: number;
   readonly onInternalError: OnInternalError;
 }
 
+/**
+ * A route of a request that may wait.
+ * @param method answers it, with the member as the caller may use it. What it throws is told with code 2
+ */
 export function waiting<Request, Reply>(
   requestTable: MessageTable<Request>,
   replyTable: MessageTable<Reply>,
-  method: (request: Request, cancellation: Cancellation) => Promise<Reply>,
-  { maxRequestBytes, onInternalError }: WaitingDeps,
+  method: (request: Request, cancellation: Cancellation, member: Member) => Promise<Reply>,
+  { maxRequestBytes, onInternalError, authenticator }: WaitingDeps,
 ): Handler {
   const decode = requestDecoder(requestTable, maxRequestBytes);
   const encode = jsonEncoder(replyTable);
@@ -34,7 +41,11 @@ export function waiting<Request, Reply>(
     request.onHangUp?.(() => cancellation.cancel());
     try {
       checkRequestSize(requestTable, message, request.body.length, maxRequestBytes);
-      return { status: 200, headers: { "content-type": "application/json" }, body: encode(await method(message, cancellation)) };
+      return {
+        status: 200,
+        headers: { "content-type": "application/json" },
+        body: encode(await method(message, cancellation, authenticator.memberFor(request))),
+      };
     } catch (error) {
       return isQuorateError(error) ? v3ErrorReply("unknown", error.message) : v3Error(error, onInternalError);
     }

@@ -8,6 +8,8 @@
  * Source: etcd 3.4's v3rpc/watch.go and mvcc/watcher.go, as a running etcd answers.
  */
 import { type Bytes, EMPTY, ZERO } from "../../bytes/bytes.ts";
+import { isQuorateError } from "../../errors.ts";
+import type { KeyRange } from "../../store/command.ts";
 import type { StoreView } from "../../store/store-view.ts";
 import type { Watcher } from "../../store/watch/watcher.ts";
 import type { ReplySink } from "../exchange.ts";
@@ -47,6 +49,8 @@ interface Watch {
 
 export interface WatchStreamDeps {
   readonly store: StoreView;
+  /** @throws QuorateError when whoever opened the stream may not read all of it */
+  readonly permit: (range: KeyRange) => void;
   readonly encoder: WatchEncoder;
   /** Bytes that a watch with fragments takes at once, so that what belongs together is split by size alone. */
   readonly fragmentTurnBytes: number;
@@ -102,6 +106,8 @@ export class WatchStream {
     const key = request.key === EMPTY ? ZERO : request.key;
     const end = request.rangeEnd;
     const { revision } = store;
+    const denial = this.#denial({ key, end });
+    if (denial !== null) return this.#refuse(revision, denial);
     if (end !== EMPTY && end !== ZERO && key >= end) return this.#refuse(revision, "mvcc: watcher range is empty");
     if (request.watchId !== AUTOMATIC_ID && this.#watches.has(request.watchId)) {
       return this.#refuse(revision, "mvcc: duplicate watch ID provided on the WatchStream");
@@ -129,6 +135,17 @@ export class WatchStream {
     this.#notice({ watchId: watch.id, created: true }, revision);
     if (request.startRevision < 0) this.#startNegative(watch, request.startRevision);
     else this.#ready(watch);
+  }
+
+  /** In the words of gRPC, as etcd gives the reason. */
+  #denial(range: KeyRange): string | null {
+    try {
+      this.#deps.permit(range);
+      return null;
+    } catch (error) {
+      if (!isQuorateError(error)) throw error;
+      return `rpc error: code = ${error.code.charAt(0).toUpperCase()}${error.code.slice(1)} desc = ${error.message}`;
+    }
   }
 
   /** etcd takes a negative start for a place before all history: gone, once anything is compacted; -1 is then as good as now. */

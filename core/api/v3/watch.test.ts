@@ -1,3 +1,4 @@
+import { localAuthenticator } from "../../../test/helpers/local-authenticator.ts";
 import { beforeEach, describe, expect, it } from "vitest";
 import { LocalMember } from "../../../test/helpers/local-member.ts";
 import { StreamCall, settle } from "../../../test/helpers/stream-call.ts";
@@ -19,6 +20,7 @@ beforeEach(() => {
   pauses = 0;
   service = new WatchService({
     member,
+    authenticator: localAuthenticator(member),
     maxRequestBytes: MAX_REQUEST_BYTES,
     progressIntervalMs: 600_000,
     every: (_ms, call) => {

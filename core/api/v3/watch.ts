@@ -6,6 +6,7 @@
  * leaves in one write a stream, and is encoded once for all of them.
  */
 import type { Member } from "../../replica/member.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import type { OnInternalError } from "../error-table.ts";
 import type { ApiReply, ApiRequest, Handler, ReplySink } from "../exchange.ts";
 import { jsonDecoder } from "./json-codec.ts";
@@ -19,6 +20,7 @@ import { WatchStream } from "./watch-stream.ts";
 export type Every = (intervalMs: number, call: () => void) => () => void;
 
 export interface WatchDeps {
+  readonly authenticator: Authenticator;
   readonly member: Member;
   /** As of other requests. It limits the messages that open watches, and what one message of a watch with fragments holds. */
   readonly maxRequestBytes: number;
@@ -79,13 +81,14 @@ export class WatchService {
     } catch (error) {
       return unreadableStream(error, this.#deps.onInternalError);
     }
-    return { status: 200, headers: HEADERS, body: (sink) => this.#open(body, sink) };
+    return { status: 200, headers: HEADERS, body: (sink) => this.#open(request, body, sink) };
   };
 
-  #open(body: StreamBody<WatchRequestMessage>, sink: ReplySink): void {
+  #open(request: ApiRequest, body: StreamBody<WatchRequestMessage>, sink: ReplySink): void {
     if (body.first === undefined) return sink.end(); // nothing was asked, and nothing can be
     const stream = new WatchStream(sink, {
       store: this.#deps.member.store,
+      permit: (range) => this.#deps.authenticator.checkRead(request, range),
       encoder: this.#encoder,
       fragmentTurnBytes: this.#messageBytesMax,
       schedule: (one) => this.#schedule(one),

@@ -315,7 +315,7 @@ class Client {
   async #propose<B extends CommandBody>(member: Member, body: B, value: string | null, session?: CommandSession): Promise<Applied> {
     const since = this.#simulation.ledger.top;
     const { witness } = this.#simulation;
-    const asked = this.#ask(member, body.kind, (replica) => replica.propose(body, session));
+    const asked = this.#ask(member, body.kind, (replica) => replica.propose(body, session === undefined ? {} : { session }));
     const applied: Applied = await asked.catch((error: unknown) => {
       const reason = reasonOf(error);
       // What the command came to, as against what became of the question.

@@ -211,13 +211,13 @@ test("T33: asked again with its number, of another member, a command is answered
   await lab.until("it knows the leader", () => through!.running!.raft.status().leader === leader.id);
   const body = { kind: "put", ...putOf(ascii("k"), ascii("v")) } as const;
   const session = { client: "c", sequence: 1 };
-  const first = lab.settled(lab.replica(through!).propose(body, session));
+  const first = lab.settled(lab.replica(through!).propose(body, { session }));
   await lab.until("it is agreed", () => lab.occurrences("v") === 1);
   lab.simulation.network.cut(leader.id!, through!.id!);
   expect(await first).toHaveProperty("error");
   lab.simulation.network.heal();
   const { revision } = lab.replica(leader).store;
-  expect(await lab.done(lab.replica(other!).propose(body, session))).toMatchObject({ revision });
+  expect(await lab.done(lab.replica(other!).propose(body, { session }))).toMatchObject({ revision });
   expect(lab.replica(leader).store.revision).toBe(revision);
 });
 

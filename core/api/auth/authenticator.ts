@@ -1,0 +1,160 @@
+/**
+ * Who asks: tokens, and names with passwords. While authentication is off nobody is asked, and requests cost nothing more.
+ *
+ * A token is given out for a password by one member and told to all through the log; each member forgets it when it was not used there
+ * for a while, and when the user's password changes. A member that was restarted knows none: its clients authenticate anew, as in etcd.
+ */
+import { errAuthFailed, errAuthNotEnabled, errTooManyRequests } from "../../errors.ts";
+import type { Member } from "../../replica/member.ts";
+import type { ApiRequest } from "../exchange.ts";
+import type { KeyRange } from "../../store/command.ts";
+import { AuthorisedMember, type Caller, nameOf } from "./authorised-member.ts";
+
+/** Slow hashes, away from the event loop. */
+export interface Passwords {
+  hash(password: string): Promise<string>;
+  matches(password: string, hash: string): Promise<boolean>;
+}
+
+export interface AuthenticatorOptions {
+  readonly member: Member;
+  readonly passwords: Passwords;
+  /** Text that cannot be guessed, of letters and digits. */
+  readonly randomToken: () => string;
+  readonly monotonicMs: () => number;
+}
+
+/** A token that was not used for so long is forgotten. */
+const TOKEN_IDLE_MS = 300_000;
+const TOKENS_MAX = 100_000;
+/** Passwords looked at at a time, and waiting for it: more are refused, so that guessing costs the guesser. */
+const HASHES_AT_ONCE = 2;
+const HASHES_WAITING_MAX = 1_000;
+/** Right passwords of requests that carry one each time, remembered by what was sent. */
+const BASIC_MAX = 1_000;
+
+export class Authenticator {
+  readonly #options: AuthenticatorOptions;
+  /** Least recently used first. */
+  readonly #tokens = new Map<string, { readonly user: string; usedAt: number }>();
+  readonly #basic = new Map<string, { readonly user: string; readonly hash: string }>();
+  #hashing = 0;
+  #waiting: (() => void)[] = [];
+  /** A password that is nobody's: whoever asks for an unknown user waits as long as for a known one. */
+  #nobody: Promise<string> | null = null;
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+    options.member.store.auth.listen({
+      token: (token, user) => this.#keep(token, user),
+      voided: (user) => this.#void(user),
+    });
+  }
+
+  /**
+   * The member as whoever sent the request may use it: the member itself while authentication is off. A token that is not known is refused
+   * even then, as etcd 3.4 does: its sender believes to be somebody.
+   */
+  memberFor(request: ApiRequest): Member {
+    const { member } = this.#options;
+    const { enabled } = member.store.auth;
+    if (!enabled && request.header("authorization") === undefined) return member;
+    const caller = this.callerOf(request);
+    return enabled || caller.user === null ? new AuthorisedMember(member, caller) : member;
+  }
+
+  /** As `memberFor`, by name and password. */
+  async basicMemberFor(request: ApiRequest): Promise<Member> {
+    const { member } = this.#options;
+    return member.store.auth.enabled ? new AuthorisedMember(member, await this.basicCaller(request)) : member;
+  }
+
+  /** By the token in the header `authorization`, as etcd's gateway takes it. */
+  callerOf(request: ApiRequest): Caller {
+    const token = request.header("authorization");
+    if (token === undefined || token === "") return { user: "" };
+    const known = this.#tokens.get(token);
+    const now = this.#options.monotonicMs();
+    if (known === undefined) return { user: null };
+    this.#tokens.delete(token);
+    if (now - known.usedAt > TOKEN_IDLE_MS) return { user: null };
+    this.#tokens.set(token, { user: known.user, usedAt: now });
+    return { user: known.user };
+  }
+
+  /** @throws QuorateError userEmpty, invalidAuthToken, permissionDenied */
+  checkRead(request: ApiRequest, range: KeyRange): void {
+    const { auth } = this.#options.member.store;
+    if (auth.enabled || request.header("authorization") !== undefined) auth.checkRange(nameOf(this.callerOf(request)), "read", range);
+  }
+
+  /** By name and password in every request, as v2 has it. @returns a caller without a name when there are none, or wrong ones */
+  async basicCaller(request: ApiRequest): Promise<Caller> {
+    const header = request.header("authorization") ?? "";
+    const known = this.#basic.get(header);
+    if (known !== undefined && this.#options.member.store.auth.user(known.user)?.hash === known.hash) return { user: known.user };
+    const [, encoded] = /^basic ([a-z0-9+/=]+)$/i.exec(header) ?? [];
+    if (encoded === undefined) return { user: "" };
+    const text = atob(encoded);
+    const colon = text.indexOf(":");
+    const [name, password] = [text.slice(0, colon), text.slice(colon + 1)];
+    const hash = await this.#check(name, password).catch(() => null);
+    if (hash === null) return { user: "" };
+    if (this.#basic.size >= BASIC_MAX) this.#basic.clear();
+    this.#basic.set(header, { user: name, hash });
+    return { user: name };
+  }
+
+  /** @returns a token. @throws QuorateError authNotEnabled, authFailed, invalidAuthToken */
+  async authenticate(name: string, password: string, caller: Caller): Promise<string> {
+    const { member, randomToken } = this.#options;
+    if (!member.store.auth.enabled) throw errAuthNotEnabled();
+    await member.readBarrier();
+    const hash = await this.#check(name, password);
+    nameOf(caller); // who shows a token that is none is refused even with a right password, as in etcd
+    const token = `${randomToken()}.${member.status().appliedIndex}`;
+    await member.propose({ kind: "auth", change: { op: "token", name, token, hash } });
+    return token;
+  }
+
+  hash(password: string): Promise<string> {
+    return this.#slowly(() => this.#options.passwords.hash(password));
+  }
+
+  /** @returns the hash that the password matches. @throws QuorateError authFailed */
+  async #check(name: string, password: string): Promise<string> {
+    const { member, passwords } = this.#options;
+    const hash = member.store.auth.user(name)?.hash ?? null;
+    this.#nobody ??= passwords.hash("nobody has this password");
+    const against = hash ?? (await this.#nobody);
+    const matches = await this.#slowly(() => passwords.matches(password, against));
+    if (!matches || hash === null) throw errAuthFailed();
+    return hash;
+  }
+
+  async #slowly<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#waiting.length >= HASHES_WAITING_MAX) throw errTooManyRequests();
+    if (this.#hashing >= HASHES_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#hashing++;
+    try {
+      return await work();
+    } finally {
+      this.#hashing--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  #keep(token: string, user: string): void {
+    const now = this.#options.monotonicMs();
+    this.#tokens.set(token, { user, usedAt: now });
+    for (const [old, { usedAt }] of this.#tokens) {
+      if (this.#tokens.size <= TOKENS_MAX && now - usedAt <= TOKEN_IDLE_MS) break;
+      this.#tokens.delete(old);
+    }
+  }
+
+  #void(user: string | null): void {
+    for (const [token, known] of this.#tokens) if (user === null || known.user === user) this.#tokens.delete(token);
+    this.#basic.clear();
+  }
+}
