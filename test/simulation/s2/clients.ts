@@ -12,7 +12,8 @@ import { Chance } from "../chance.ts";
 import { Violation, demand } from "../violation.ts";
 import type { Applied as LedgerEntry } from "./ledger.ts";
 import type { Member } from "./member.ts";
-import type { Answer, Found, Request } from "../../history/revision-check.ts";
+import type { Answer, Request } from "../../history/revision-check.ts";
+import { type FoundWhole, responseOf } from "./black-box.ts";
 import type { Simulation } from "./simulation.ts";
 
 /** The longest that a member which is up may take for an answer, in milliseconds: it may ask two leaders, 7 s each, and wait to catch up. */
@@ -51,8 +52,10 @@ export function putOf(key: Bytes, value: Bytes, lease = "0"): PutRequest {
   return { key, value, lease, prevKv: false, ignoreValue: false, ignoreLease: false };
 }
 
-function foundOf(kv: KeyValue | null): Found | null {
-  return kv === null ? null : { value: kv.value, modRevision: kv.modRevision, version: kv.version };
+function foundOf(kv: KeyValue | null): FoundWhole | null {
+  if (kv === null) return null;
+  const { value, modRevision, createRevision, version } = kv;
+  return { value, modRevision, createRevision, version };
 }
 
 function reasonOf(error: unknown): string {
@@ -339,12 +342,18 @@ class Client {
   /** Notes what was asked for and what came of it. */
   async #recorded(request: Request, send: () => Promise<Answer>): Promise<void> {
     const thrown: { error: Error | null } = { error: null };
+    const noted = this.#simulation.blackBox.invoke(this.#number, request);
     await this.#simulation.recorder.record(this.#number, request, async () => {
       try {
-        return await send();
+        const answer = await send();
+        noted?.ok(responseOf(request, answer));
+        return answer;
       } catch (error) {
         thrown.error = error as Error;
-        return UNKNOWN.has(reasonOf(error)) ? "unknown" : "refused";
+        const unknown = UNKNOWN.has(reasonOf(error));
+        if (unknown) noted?.unknown();
+        else noted?.refused();
+        return unknown ? "unknown" : "refused";
       }
     });
     if (thrown.error !== null) throw thrown.error;

@@ -7,6 +7,17 @@ import type { Mutant } from "../mutants.ts";
 
 export const S2_MUTANTS: readonly Mutant[] = [
   {
+    id: "M3",
+    what: "the term is not written when entries are written with it",
+    edits: [
+      {
+        file: "core/replica/raft-consensus.ts",
+        find: "const batch = hard === undefined ? { entries }",
+        replace: "const batch = hard === undefined || entries.length > 0 ? { entries }",
+      },
+    ],
+  },
+  {
     id: "M16",
     what: "a snapshot is frozen after its index was noted",
     edits: [
@@ -15,6 +26,17 @@ export const S2_MUTANTS: readonly Mutant[] = [
         find: "    const frozen = this.#freeze();\n    try {\n      const meta",
         replace:
           "    await this.#options.pause();\n    const frozen = this.#store.freeze({ clusterId: this.clusterId, index, term });\n    try {\n      const meta",
+      },
+    ],
+  },
+  {
+    id: "M17",
+    what: "a torn batch is taken for whole when its two ends are there",
+    edits: [
+      {
+        file: "adapters/file-storage/batch-frame.ts",
+        find: "if (bodyCrc === footer.bodyCrc) return",
+        replace: "if (bodyCrc === footer.bodyCrc || wrongStamps > 0) return",
       },
     ],
   },
@@ -82,6 +104,44 @@ export const S2_MUTANTS: readonly Mutant[] = [
     id: "M25",
     what: "what sessions were told is not taken over from a snapshot",
     edits: [{ file: "core/store/state-machine.ts", find: "    this.#sessions.adopt(read.sessions);\n", replace: "" }],
+  },
+  {
+    id: "W1",
+    what: "a repeated command of a session is told the present revision, not its own",
+    edits: [
+      {
+        file: "core/store/state-machine.ts",
+        find: "if (repeated !== undefined) return repeated;",
+        replace: "if (repeated !== undefined) return { ...repeated, revision: this.#versions.revision };",
+      },
+    ],
+  },
+  {
+    id: "W2",
+    what: "a watch that wants no deletes is told of them",
+    edits: [{ file: "core/store/watch/watch-hub.ts", find: "(options.noDelete ? NO_DELETE : 0)", replace: "0" }],
+  },
+  {
+    id: "W3",
+    what: "the count of a range in the past is the present one",
+    edits: [
+      {
+        file: "core/store/mvcc/memory-version-store.ts",
+        find: "count = present - this.#changeSince(past, range);",
+        replace: "count = present;",
+      },
+    ],
+  },
+  {
+    id: "W4",
+    what: "the first key of a lease outlives it",
+    edits: [
+      {
+        file: "core/store/state-machine.ts",
+        find: "for (const key of this.leaseTable.keys(id)) this.#keys.delete(key);",
+        replace: "for (const key of this.leaseTable.keys(id).slice(1)) this.#keys.delete(key);",
+      },
+    ],
   },
   {
     id: "F1",

@@ -13,6 +13,7 @@ import { ascii } from "../../../core/bytes/bytes.ts";
 import { Recorder, checkHistory } from "../../history/revision-check.ts";
 import { Chance } from "../chance.ts";
 import { Violation, demand } from "../violation.ts";
+import { BlackBox } from "./black-box.ts";
 import { Clients, putOf, rangeOf } from "./clients.ts";
 import { Engine } from "./engine.ts";
 import { Faults } from "./faults.ts";
@@ -65,6 +66,7 @@ export class Simulation {
   readonly truth = new Truth(this.witness);
   /** What clients asked for and were told. */
   readonly recorder = new Recorder(() => this.engine.now);
+  readonly blackBox = new BlackBox(() => this.engine.now);
   readonly #trace: ((line: string) => void) | undefined;
   readonly #options: S2Options;
   readonly #lastConfigs = new Map<Member, Config>();
@@ -82,7 +84,8 @@ export class Simulation {
     this.ledger = new Ledger(
       () => this.engine.now,
       (applied) => {
-        this.witness.applied(applied);
+        const keys = this.witness.applied(applied);
+        for (const key of keys) this.blackBox.leaseEnded(key, applied.at);
         this.clients.applied(applied);
       },
     );
@@ -302,8 +305,11 @@ export class Simulation {
     for (const watcher of this.watchers) demand(watcher.next > store.revision, "watch", () => "a watcher is not told of the last change");
   }
 
-  /** Were the answers those of one store, in an order that time allows? Leases end keys that nobody asked to be deleted. */
+  /** Were the answers those of one store, in an order that time allows? The check by revisions knows no keys that go with a lease. */
   #judge(): void {
+    const { operations, helped } = this.blackBox.judge(this.witness.untold());
+    this.counters["operations searched"] = operations;
+    this.counters["keys searched with the help of the log"] = helped;
     if (this.swarm.leases) return;
     const faults = checkHistory(this.recorder.operations, this.truth.changes);
     demand(faults.length === 0, "history", () => faults.slice(0, 5).join("\n"));

@@ -17,8 +17,9 @@ import type {
 import type { CommandSession } from "../../../core/store/sessions.ts";
 import type { StoreView } from "../../../core/store/store-view.ts";
 import type { WatchEvent } from "../../../core/store/watch/watcher.ts";
-import type { KeyValue as ModelKeyValue, Response, SingleResult } from "../../history/history.ts";
+import type { KeyValue as ModelKeyValue, Operation as Untold, Response, SingleResult } from "../../history/history.ts";
 import { demand } from "../violation.ts";
+import { agreedOperation } from "./black-box.ts";
 import type { Applied } from "./ledger.ts";
 import { Model, type ModelEvent, type ModelOutcome, contains } from "./model.ts";
 
@@ -59,17 +60,41 @@ export class Witness {
   readonly #entries: Applied[] = [];
   /** Indexes that an answer was found for. */
   readonly #answered = new Set<number>();
+  /** Of each session's command, the entry that did it; later ones repeat its answer. */
+  readonly #firsts = new Map<string, number>();
 
-  /** The next entry of the agreed log. */
-  applied(entry: Applied): void {
+  /** The next entry of the agreed log. @returns the keys that went with a lease */
+  applied(entry: Applied): string[] {
+    const before = this.model.revision;
     const outcome = entry.command === null ? null : this.model.apply(entry.command, entry.term);
     const { revision, compacted, leaseCount: leases } = this.model;
+    const { session } = entry.command ?? {};
+    if (session !== undefined) {
+      const name = `${session.client} ${session.sequence}`;
+      if (!this.#firsts.has(name)) this.#firsts.set(name, this.#entries.length);
+    }
     this.#entries.push(entry);
     this.#places.push({ revision, compacted, leases, outcome });
+    if (entry.command?.kind !== "leaseRevoke" || revision === before) return [];
+    return this.model.events(revision).map(({ key }) => key);
   }
 
   #at(index: number): Place {
     return this.#places[index - 1] ?? { revision: 1, compacted: -1, leases: 0, outcome: null };
+  }
+
+  /** What changed keys and is no part of a client's history: nobody was told of it, or it ended a lease. For single keys. */
+  untold(): Untold[] {
+    return this.#entries.flatMap(({ command, at }, n) => {
+      const { revision, outcome } = this.#places[n]!;
+      const before = n === 0 ? 1 : this.#places[n - 1]!.revision;
+      if (command === null || outcome?.ok !== true || revision === before) return [];
+      if (this.#answered.has(n) && command.kind !== "leaseRevoke") return [];
+      return this.model.events(revision).map(({ key, put }) => {
+        if (put === null) return agreedOperation({ kind: "delete", key }, { kind: "delete", revision, deleted: 1 }, at);
+        return agreedOperation({ kind: "put", key, value: put.value }, { kind: "put", revision }, at);
+      });
+    });
   }
 
   /** A member says that it has applied up to `index`. */
@@ -99,7 +124,7 @@ export class Witness {
             ? `${outcome.revision} ${outcome.response === null ? "done" : modelBrief(outcome.response)}`
             : `refused: ${outcome.reason}`;
       if (is === told) {
-        this.#answered.add(at);
+        this.#answered.add(session === undefined ? at : this.#firsts.get(`${session.client} ${session.sequence}`)!);
         return;
       }
       seen.push(is);
