@@ -16,7 +16,7 @@
 import { InvariantError, assert } from "../../core/invariant.ts";
 import { errDataLoss, errNotCovered, errStopped, errStorageFailed, errStorageLocked, isQuorateError } from "../../core/errors.ts";
 import type { QuorateError } from "../../core/errors.ts";
-import type { Entry, HardState, Index, SnapshotMeta } from "../../core/raft/types.ts";
+import type { HardState, Index, SnapshotMeta } from "../../core/raft/types.ts";
 import type { Batch, Identity, LogStorage, Recovered, SnapshotWriter } from "../../core/replica/log-storage-port.ts";
 import { SECTOR_BYTES, batchLength, sealBatch } from "./batch-frame.ts";
 import type { FileSystem } from "./file-system.ts";
@@ -201,7 +201,7 @@ export class FileLogStorage implements LogStorage {
       boot: this.#boot,
       hard: { ...log.hard, commit: Math.max(log.hard.commit, after) },
       snapshot,
-      entries: (after < log.base ? log.entries : log.entries.slice(after + 1 - log.base)).map(owned),
+      entries: after < log.base ? log.entries : log.entries.slice(after + 1 - log.base),
       repairs: [...log.repairs, ...repairs],
     };
   }
@@ -444,9 +444,4 @@ function lastHard(waiting: readonly Waiting[]): HardState | undefined {
 /** All but the commit index, which is a hint. */
 function saysTheSame(a: HardState, b: HardState): boolean {
   return a.term === b.term && a.vote === b.vote && (a.amnesiac ?? false) === (b.amnesiac ?? false);
-}
-
-/** With data of its own: what was read is a part of its segment, all of which would stay in memory as long as one entry is kept. */
-function owned(entry: Entry): Entry {
-  return { ...entry, data: Buffer.from(entry.data) };
 }

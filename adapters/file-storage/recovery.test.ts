@@ -48,6 +48,22 @@ function expectRefused(outcome: Outcome, offset: number): void {
   if (outcome.kind === "refused") expect(outcome.error.details).toEqual({ file: SEGMENT, offset });
 }
 
+test("nothing of what was read stays in memory: entries have bytes of their own, segments none", async () => {
+  const disk = new SimulatedDisk();
+  const segmentBytes = 4 * Buffer.poolSize; // small entries share a pool of Node's with others, which must not look like a segment
+  const batches = Array.from({ length: 18 }, (_, n) => [entry(2 * n + 1, segmentBytes / 8), entry(2 * n + 2, 10)]);
+  const storage = new FileLogStorage({ directory: "/data", segmentBytes, fileSystem: disk });
+  await storage.open();
+  await storage.initialise({ clusterId: "1", memberId: "2", diskId: "33" });
+  for (const entries of batches) await storage.append({ entries }, true);
+  await storage.close();
+  const { entries, segments } = await recoverLog(disk, "/data/log", 1);
+  expect(plain(entries)).toEqual(plain(batches.flat()));
+  expect(segments.length).toBeGreaterThanOrEqual(2);
+  for (const segment of segments) expect(Object.keys(segment).toSorted()).toEqual(["maxIndex", "number", "path", "size"]);
+  for (const { data } of entries) expect(data.buffer.byteLength).toBeLessThanOrEqual(Math.max(data.length, Buffer.poolSize));
+});
+
 describe("recovery verdicts", () => {
   let disk: SimulatedDisk;
   /** 512-byte sectors: b1, the second batch, has one, b2 has three, b3 has five. */

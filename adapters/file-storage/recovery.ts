@@ -35,7 +35,7 @@ export interface RecoveredLog {
   readonly hard: HardState;
   /** Snapshots the log names, in the order of their marks. */
   readonly marks: readonly SnapshotMeta[];
-  /** Without a gap; the first has index `base`. */
+  /** Without a gap; the first has index `base`. Their bytes are their own, no part of what was read. */
   readonly entries: Entry[];
   readonly base: Index;
   readonly segments: readonly Segment[];
@@ -51,8 +51,9 @@ export interface RecoveredLog {
   readonly repairs: readonly string[];
 }
 
-/** A segment being read. */
-interface LoadedSegment extends Segment {
+/** A segment being read. Apart from `segment`, which the storage keeps for as long as it is open: the bytes must not stay with it. */
+interface LoadedSegment {
+  readonly segment: Segment;
   /** Its bytes up to the last that is not zero, or a little more. */
   readonly buffer: Buffer;
 }
@@ -80,7 +81,7 @@ class Recovery {
   readonly #replay = new Replay();
   readonly #repairs: string[] = [];
   readonly #segments: Segment[] = [];
-  /** By place; a segment goes when the next one is walked, so that two are held at most beside what entries refer to. */
+  /** By place; a segment goes when the next one is walked, so that three are held at most: entries are copies. */
   readonly #loaded = new Map<number, Promise<LoadedSegment>>();
   #expected: Expected = { number: 0, prevEnd: 0, prevCrc: 0 };
   #lastBatch: RecoveredLog["lastBatch"] = null;
@@ -97,8 +98,7 @@ class Recovery {
     let current = 0;
     let end = SEGMENT_HEADER_BYTES;
     for (;;) {
-      const segment = await this.#load(current);
-      end = this.#walk(segment);
+      end = this.#walk(await this.#load(current));
       const following = current + 1 < this.#segments.length ? await this.#load(current + 1) : undefined;
       if (following === undefined || !this.#follows(readHeader(following.buffer, SEGMENT_HEADER_BYTES))) break;
       this.#loaded.delete(current);
@@ -169,15 +169,14 @@ class Recovery {
       if (readSegmentHeader(buffer) !== segment.number && (place < this.#segments.length - 1 || place === 0)) {
         throw errDataLoss(segment.path, 0, "the header of a segment is damaged");
       }
-      return Object.assign(segment, { buffer });
+      return { segment, buffer };
     } finally {
       await file.close();
     }
   }
 
   /** Accepts batches for as long as they are whole. @returns the byte behind the last one */
-  #walk(segment: LoadedSegment): number {
-    const { buffer } = segment;
+  #walk({ segment, buffer }: LoadedSegment): number {
     let at = SEGMENT_HEADER_BYTES;
     for (;;) {
       const header = readHeader(buffer, at);
@@ -217,8 +216,8 @@ class Recovery {
 
   /** The log stops at `end`: returns when that is its lawful end, or a torn write. */
   async #judge(current: number, end: number): Promise<void> {
-    const segment = await this.#load(current);
-    const { buffer, path } = segment;
+    const { segment, buffer } = await this.#load(current);
+    const { path } = segment;
     const { number } = this.#expected;
     const later = this.#findLater(buffer, end + SECTOR_BYTES, number > 0 ? end : null);
     if (later !== undefined) throw errDataLoss(path, end, `acknowledged data is damaged (batch ${number}; batch ${later} is whole)`);
@@ -226,7 +225,7 @@ class Recovery {
       const beyond = await this.#load(place);
       const found = this.#findLater(beyond.buffer, SEGMENT_HEADER_BYTES, null);
       if (found !== undefined) {
-        throw errDataLoss(path, end, `acknowledged data is damaged (batch ${number}; batch ${found} in ${beyond.path} is whole)`);
+        throw errDataLoss(path, end, `acknowledged data is damaged (batch ${number}; batch ${found} in ${beyond.segment.path} is whole)`);
       }
     }
     const header = readHeader(buffer, end);
@@ -269,8 +268,8 @@ class Recovery {
   /** Makes everything behind the end zero again, durably, so that nothing of a torn write can be taken for a part of a later one. */
   async #clear(current: number, end: number): Promise<void> {
     for (let place = this.#segments.length - 1; place >= current; place--) {
-      const segment = await this.#load(place);
-      const { buffer, path } = segment;
+      const { segment, buffer } = await this.#load(place);
+      const { path } = segment;
       if (readSegmentHeader(buffer) !== segment.number) {
         await this.#fileSystem.remove(path);
         await this.#fileSystem.syncDirectory(this.#directory);
@@ -355,7 +354,8 @@ class Replay implements RecordVisitor {
       if (index < this.base) this.base = index;
       this.entries.length = index - this.base;
     }
-    this.entries.push(entry);
+    // With bytes of its own: a view would keep the whole segment in memory for as long as the entry is kept.
+    this.entries.push({ ...entry, data: Buffer.from(entry.data) });
   }
 
   mark(mark: SnapshotMark): void {

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { QuorateError } from "../../core/errors.ts";
 import { InvariantError } from "../../core/invariant.ts";
-import type { Entry, Index, SnapshotMeta, Term } from "../../core/raft/types.ts";
+import type { Entry, HardState, Index, SnapshotMeta, Term } from "../../core/raft/types.ts";
 import type { LogStorage } from "../../core/replica/log-storage-port.ts";
 
 /** One device that outlives the storages on it. */
@@ -131,6 +131,21 @@ export function logStorageContract(name: string, setup: () => LogStorageUnderTes
       await storage.append({ hard: { term: 3, vote: null, commit: 0 }, entries: [] }, true);
       const { recovered } = await crashAndOpen(device);
       expect(recovered.hard).toEqual({ term: 3, vote: null, commit: 0 });
+    });
+
+    test("who has forgotten what it acknowledged stays so until it is told otherwise", async () => {
+      const { device, storage } = await fresh();
+      const amnesiac: HardState = { term: 2, vote: "9", commit: 1, amnesiac: true };
+      await storage.append({ hard: { term: 2, vote: "9", commit: 0 }, entries: entriesOf(1, 1, 2) }, true);
+      await storage.append({ hard: amnesiac, entries: [] }, true);
+      const forgetful = await crashAndOpen(device);
+      expect(forgetful.recovered.hard).toEqual(amnesiac);
+      await forgetful.storage.append({ entries: entriesOf(2, 3, 2) }, true);
+      const again = await crashAndOpen(device);
+      expect(again.recovered.hard).toEqual(amnesiac);
+      await again.storage.append({ hard: { term: 2, vote: "9", commit: 1 }, entries: [] }, true);
+      const healed = await crashAndOpen(device);
+      expect(healed.recovered.hard).toEqual({ term: 2, vote: "9", commit: 1 });
     });
 
     test("appends under way at the same time take effect in the order of the calls", async () => {
