@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { anyCommand } from "../../test/helpers/any-command.ts";
 import type { Bytes } from "../bytes/bytes.ts";
 import { isQuorateError } from "../errors.ts";
+import type { Command } from "./command.ts";
 import { decodeCommand, encodeCommand } from "./command-codec.ts";
 
 const hex = (data: Uint8Array) => Buffer.from(data).toString("hex");
@@ -42,6 +43,20 @@ test("the worked example of docs/formats/command.md", () => {
     ignoreLease: false,
   } as const;
   expect(hex(encodeCommand({ ...put, time: 1_700_000_000_000 }))).toBe("019600cf0000018bcfe56800c403666f6fc403626172c001");
+});
+
+test("forms that came later, and with them the first one, stay as they are", () => {
+  const forms: [string, Command][] = [
+    ["0193040105", { kind: "compact", revision: 5, time: 1 }],
+    ["02950401c4026331cd012c05", { kind: "compact", revision: 5, time: 1, session: { client: "c1", sequence: 300 } }],
+    ["03970401c000c403616e6e0705", { kind: "compact", revision: 5, time: 1, auth: { user: "ann", revision: 7 } }],
+    ["01930a0109", { kind: "hashMark", term: 9, time: 1 }],
+    ["01950b0108ceffffffff09", { kind: "hashVerify", index: 8, hash: 0xffffffff, term: 9, time: 1 }],
+  ];
+  for (const [text, command] of forms) {
+    expect(hex(encodeCommand(command))).toBe(text);
+    expect(decodeCommand(Buffer.from(text, "hex"))).toEqual(command);
+  }
 });
 
 test("a version, kind or operation of a newer release is named", () => {

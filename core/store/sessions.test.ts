@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { rangeOf } from "../../test/contract/version-store-port.ts";
 import { ascii } from "../bytes/bytes.ts";
-import type { Command, CommandBody } from "./command.ts";
+import type { Command, CommandBody, HashResult, Result } from "./command.ts";
 import { SESSIONS_MAX, SESSION_IDLE_MS_MAX, SESSION_RESULT_CHARS_MAX, SessionTable } from "./sessions.ts";
 import { StateMachine } from "./state-machine.ts";
 
@@ -29,9 +30,8 @@ class Machine {
   }
 }
 
-async function copyOf({ state, index }: Machine): Promise<Machine> {
+async function copyOf({ state, index }: Machine, copy = new Machine()): Promise<Machine> {
   const frozen = state.freeze({ clusterId: "7", index, term: 1 });
-  const copy = new Machine();
   async function* chunks() {
     yield* frozen.chunks();
   }
@@ -76,6 +76,55 @@ describe("commands of a session", () => {
     m.apply(put("a"), "c", 6);
     expect(m.apply(put("a"), "c", 6)).toMatchObject({ ok: false, error: { reason: "resultNotKept", details: { revision: 4 } } });
     expect(m.state.revision).toBe(4);
+  });
+
+  test("a result that would not fit into a string is not kept, and does not end the member", () => {
+    const m = new Machine();
+    m.apply(put("a", "x".repeat(8 << 20)));
+    const range = { op: "range", ...rangeOf("a") } as const;
+    const body: CommandBody = { kind: "txn", compare: [], success: Array<typeof range>(128).fill(range), failure: [] };
+    expect(m.apply(body, "c", 1)).toMatchObject({ ok: true, result: { succeeded: true } });
+    expect(m.apply(body, "c", 1)).toMatchObject({ ok: false, error: { reason: "resultNotKept", details: { revision: 2 } } });
+  });
+
+  test("what was refused because users have changed is judged anew under the same number", () => {
+    const m = new Machine();
+    for (const change of [
+      { op: "userAdd", name: "root", hash: "h" },
+      { op: "roleAdd", name: "root" },
+      { op: "userGrant", name: "root", role: "root" },
+      { op: "enable" },
+    ] as const) {
+      expect(m.apply({ kind: "auth", change })).toMatchObject({ ok: true });
+    }
+    const asOf = (revision: number) => m.apply({ ...put("a"), auth: { user: "root", revision } } as CommandBody, "c", 1);
+    expect(asOf(m.state.auth.revision - 1)).toMatchObject({ ok: false, error: { reason: "authOldRevision" } });
+    const done = asOf(m.state.auth.revision);
+    expect(done).toMatchObject({ ok: true, revision: 2 });
+    expect(asOf(m.state.auth.revision)).toEqual(done);
+    expect(m.state.revision).toBe(2);
+  });
+
+  test("a state restored from a snapshot is marked with the same hash, and not compared by a mark from before", async () => {
+    const m = new Machine();
+    m.apply({ kind: "leaseGrant", id: "5", ttlSeconds: 60 });
+    m.apply({ kind: "leaseCheckpoint", remainingMs: [["5", 7]], term: 1 });
+    for (const client of ["a", "b", "a"]) m.apply({ ...put(client), lease: "5" }, client, m.index);
+    const marked = m.apply({ kind: "hashMark", term: 1 });
+    const { index, hash } = (marked as { result: HashResult }).result;
+    const copy = new Machine();
+    copy.index = index - 1;
+    copy.apply({ kind: "hashMark", term: 1 });
+    const told: unknown[] = [];
+    copy.state.onHashMismatch((mismatch) => told.push(mismatch));
+    await copyOf(m, copy);
+    copy.apply({ kind: "hashVerify", index, hash, term: 1 });
+    expect(told).toEqual([]);
+    m.index = copy.index;
+    const [one, two] = [m, copy].map((machine) => machine.apply({ kind: "hashMark", term: 1 }));
+    expect(two).toEqual(one);
+    expect(copy.state.hash()).toBe(m.state.hash());
+    expect(copy.state.check()).toEqual([]);
   });
 
   test("snapshots carry sessions (M25), and a snapshot without any is of the first format", async () => {
@@ -128,6 +177,44 @@ describe("SessionTable", () => {
     expect(table.size).toBe(SESSIONS_MAX);
     expect(table.repeated({ client: "c0", sequence: 2 })).toEqual(done);
     expect(table.repeated({ client: "c1", sequence: 1 })).toBeUndefined();
+  });
+
+  test("forgets as if it looked at every row each time", () => {
+    const use = fc.tuple(fc.nat(7), fc.integer({ min: 0, max: SESSION_IDLE_MS_MAX / 2 }));
+    fc.assert(
+      fc.property(fc.array(use, { maxLength: 60 }), (uses) => {
+        const table = new SessionTable();
+        let model: { client: string; usedAt: number }[] = [];
+        let now = 0;
+        uses.forEach(([client, later], at) => {
+          now += later;
+          table.keep({ client: `c${client}`, sequence: at + 1 }, done, now);
+          model = [...model.filter((row) => row.client !== `c${client}`), { client: `c${client}`, usedAt: now }];
+          model = model.filter(({ usedAt }) => usedAt >= now - SESSION_IDLE_MS_MAX);
+          expect([...table.rows()].map(({ client: name, usedAt }) => ({ client: name, usedAt }))).toEqual(model);
+          expect(table.check()).toEqual([]);
+        });
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test("keeps what is as text no larger than the limit, whatever it is made of", () => {
+    const part = fc.oneof(fc.string({ unit: "binary-ascii", maxLength: 40 }), fc.double(), fc.boolean(), fc.constantFrom(null, undefined));
+    const lists = fc.array(fc.array(fc.record({ a: part, b: fc.array(part, { maxLength: 5 }) }), { maxLength: 5 }), { maxLength: 5 });
+    fc.assert(
+      fc.property(lists, fc.integer({ min: -3, max: 3 }), fc.boolean(), (parts, around, escapes) => {
+        // Filled up to just about the limit, with characters of one place or of six.
+        const sample = (filler: string) => ({ op: "done", parts, filler });
+        const room = SESSION_RESULT_CHARS_MAX - JSON.stringify({ result: sample("") }).length + around;
+        const result = sample(escapes ? "\0".repeat(room / 6) + "x".repeat(room % 6) : "x".repeat(room));
+        const table = new SessionTable();
+        table.keep({ client: "c", sequence: 1 }, { ok: true, revision: 1, result: result as unknown as Result }, 0);
+        const text = JSON.stringify({ result });
+        expect([...table.rows()][0]!.outcome).toBe(text.length <= SESSION_RESULT_CHARS_MAX ? text : null);
+      }),
+      { numRuns: 200 },
+    );
   });
 
   test("its hash is of what it holds, however it came there", () => {

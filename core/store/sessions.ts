@@ -44,13 +44,25 @@ export function checkSession({ client, sequence }: CommandSession): void {
   if (!Number.isSafeInteger(sequence) || sequence < 1) throw errBadField("session.sequence", "the sequence counts up from 1");
 }
 
+/** A row among its neighbours in the order of use. */
+interface Place {
+  row: SessionRow;
+  older: Place | null;
+  newer: Place | null;
+}
+
+/**
+ * In the order of use, as a list through the rows: a Map keeps an order too, but finding its first costs a step for each row that was
+ * removed since it last grew, which here are all that were used since.
+ */
 export class SessionTable {
-  /** Least recently used first: a Map keeps the order of insertion, and whoever is used is inserted anew. */
-  #rows = new Map<string, SessionRow>();
+  #places = new Map<string, Place>();
+  #oldest: Place | null = null;
+  #newest: Place | null = null;
   #hash = 0;
 
   get size(): number {
-    return this.#rows.size;
+    return this.#places.size;
   }
 
   /** Of the rows, not of their order. O(1). */
@@ -58,8 +70,9 @@ export class SessionTable {
     return this.#hash;
   }
 
-  rows(): Iterable<SessionRow> {
-    return this.#rows.values();
+  /** Least recently used first. */
+  *rows(): Generator<SessionRow, void, void> {
+    for (let place = this.#oldest; place !== null; place = place.newer) yield place.row;
   }
 
   /**
@@ -67,42 +80,74 @@ export class SessionTable {
    * @returns undefined when it is new. @throws QuorateError sequencePassed, resultNotKept
    */
   repeated({ client, sequence }: CommandSession): KeptOutcome | undefined {
-    const row = this.#rows.get(client);
+    const row = this.#places.get(client)?.row;
     if (row === undefined || row.sequence < sequence) return undefined;
     if (row.sequence > sequence) throw errSequencePassed(sequence, row.sequence);
     if (row.outcome === null) throw errResultNotKept(row.revision);
     return parse(row.outcome, row.revision);
   }
 
-  /** @param now the store's clock */
+  /**
+   * Forgets also whose time is over; each row is forgotten once, so that it costs the same with many sessions as with few.
+   * @param now the store's clock
+   */
   keep({ client, sequence }: CommandSession, outcome: KeptOutcome, now: number): void {
-    const text = format(outcome);
-    const kept = text.length <= SESSION_RESULT_CHARS_MAX ? text : null;
-    this.add({ client, sequence, usedAt: now, revision: outcome.revision, outcome: kept });
-    for (const [name, { usedAt }] of this.#rows) {
-      if (this.#rows.size <= SESSIONS_MAX && usedAt >= now - SESSION_IDLE_MS_MAX) break;
-      this.#remove(name);
+    this.add({ client, sequence, usedAt: now, revision: outcome.revision, outcome: format(outcome) });
+    for (let place = this.#oldest; place !== null; place = place.newer) {
+      if (this.#places.size <= SESSIONS_MAX && place.row.usedAt >= now - SESSION_IDLE_MS_MAX) break;
+      this.#unlink(place);
+      this.#places.delete(place.row.client);
     }
   }
 
   /** As the most recently used. */
   add(row: SessionRow): void {
-    this.#remove(row.client);
-    this.#rows.set(row.client, row);
+    let place = this.#places.get(row.client);
+    if (place === undefined) {
+      place = { row, older: null, newer: null };
+      this.#places.set(row.client, place);
+    } else {
+      this.#unlink(place);
+      place.row = row;
+    }
+    place.older = this.#newest;
+    place.newer = null;
+    if (this.#newest === null) this.#oldest = place;
+    else this.#newest.newer = place;
+    this.#newest = place;
     this.#hash = (this.#hash + rowHash(row)) >>> 0;
   }
 
-  #remove(client: string): void {
-    const row = this.#rows.get(client);
-    if (row === undefined) return;
-    this.#rows.delete(client);
+  #unlink({ row, older, newer }: Place): void {
+    if (older === null) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === null) this.#newest = older;
+    else newer.older = older;
     this.#hash = (this.#hash - rowHash(row)) >>> 0;
   }
 
   /** Takes over the rows of another table, which must not be used afterwards. */
   adopt(other: SessionTable): void {
-    this.#rows = other.#rows;
+    this.#places = other.#places;
+    this.#oldest = other.#oldest;
+    this.#newest = other.#newest;
     this.#hash = other.#hash;
+  }
+
+  /** Recomputes what is kept incrementally and lists each fault. O(n). */
+  check(): string[] {
+    const faults: string[] = [];
+    let [count, hash, usedAt] = [0, 0, -Infinity];
+    for (const row of this.rows()) {
+      if (this.#places.get(row.client)?.row !== row) faults.push(`session ${row.client} is in the order of use and not in the table`);
+      if (row.usedAt < usedAt) faults.push(`session ${row.client} stands behind one that was used after it`);
+      usedAt = row.usedAt;
+      hash = (hash + rowHash(row)) >>> 0;
+      count++;
+    }
+    if (count !== this.size) faults.push(`${count} sessions are in the order of use and ${this.size} in the table`);
+    if (hash !== this.#hash) faults.push(`the sessions hash to ${hash} and the table says ${this.#hash}`);
+    return faults;
   }
 }
 
@@ -115,11 +160,32 @@ interface KeptError {
   readonly error: { readonly code: ErrorCode; readonly reason: string; readonly message: string; readonly details: ErrorDetails };
 }
 
-/** Byte strings are text with a character a byte, which JSON carries as it is. */
-function format(outcome: KeptOutcome): string {
-  if (outcome.ok) return JSON.stringify({ result: outcome.result });
-  const { code, reason, message, details } = outcome.error;
-  return JSON.stringify({ error: { code, reason, message, details } } satisfies KeptError);
+/** Byte strings are text with a character a byte, which JSON carries as it is. @returns null: too large to be kept */
+function format(outcome: KeptOutcome): string | null {
+  const kept = outcome.ok ? { result: outcome.result } : ({ error: errorOf(outcome.error) } satisfies KeptError);
+  // Ranges in a transaction may repeat a large value many times at no cost; as text they could be larger than a string can be.
+  if (leftAfter(SESSION_RESULT_CHARS_MAX, kept) < 0) return null;
+  const text = JSON.stringify(kept);
+  return text.length <= SESSION_RESULT_CHARS_MAX ? text : null;
+}
+
+function errorOf({ code, reason, message, details }: QuorateError): KeptError["error"] {
+  return { code, reason, message, details };
+}
+
+/**
+ * What is left of `chars` after the JSON of a value, escapes and names not counted: never less than there really is, so that it only
+ * says early what the text itself would say. Stops when nothing is left, so that it takes no longer for a larger value.
+ */
+function leftAfter(chars: number, value: unknown): number {
+  if (typeof value === "string") return chars - value.length - 2;
+  if (typeof value !== "object" || value === null) return chars - 1;
+  let left = chars - 2;
+  for (const one of Array.isArray(value) ? (value as readonly unknown[]) : Object.values(value)) {
+    if (left < 0) break;
+    if (one !== undefined) left = leftAfter(left, one);
+  }
+  return left;
 }
 
 function parse(text: string, revision: number): KeptOutcome {

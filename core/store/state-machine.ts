@@ -145,7 +145,8 @@ export class StateMachine implements StoreView {
       return { ok: false, revision: this.#versions.revision, error };
     }
     const outcome = this.#once(command, entry);
-    this.#sessions.keep(session, outcome, this.#clockMs);
+    // Judged by users and roles that have changed: whoever proposed it does so anew, under the same number.
+    if (outcome.ok || outcome.error.reason !== "authOldRevision") this.#sessions.keep(session, outcome, this.#clockMs);
     return outcome;
   }
 
@@ -413,7 +414,7 @@ export class StateMachine implements StoreView {
 
   /** Recomputes what is kept incrementally and lists each fault; empty when all is well. O(n). */
   check(): string[] {
-    const faults = this.#versions.check();
+    const faults = [...this.#versions.check(), ...this.leaseTable.check(), ...this.#sessions.check()];
     let attached = 0;
     for (const kv of this.#versions.scan({ key: "\0" as KeyValue["key"], end: "\0" as KeyValue["key"] })) {
       if (kv.lease === NO_LEASE) continue;

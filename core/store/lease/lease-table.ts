@@ -159,6 +159,13 @@ export class LeaseTable {
     return keys === null ? 0 : typeof keys === "string" ? 1 : keys.size;
   }
 
+  /** Recomputes what is kept incrementally and lists each fault. O(n). */
+  check(): string[] {
+    let hash = 0;
+    for (const row of this.#rows.values()) hash = (hash + leaseHash(row)) >>> 0;
+    return hash === this.#hash ? [] : [`the leases hash to ${hash} and the table says ${this.#hash}`];
+  }
+
   /** Takes over the rows of another table, which must not be used afterwards: a snapshot was restored into it. */
   adopt(other: LeaseTable): void {
     this.#rows = other.#rows;
