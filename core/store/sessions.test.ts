@@ -138,6 +138,20 @@ describe("commands of a session", () => {
     expect(copy.state.revision).toBe(m.state.revision);
   });
 
+  test("the frame of sessions in docs/formats/snapshot.md", async () => {
+    const m = new Machine();
+    m.apply(put("k", "x".repeat(SESSION_RESULT_CHARS_MAX)));
+    m.apply({ ...put("l"), prevKv: false }, "c1", 1);
+    m.time++;
+    const range = { op: "range", ...rangeOf("k") } as const;
+    m.apply({ kind: "txn", compare: [], success: [range], failure: [] }, "c2", 300);
+    const frozen = m.state.freeze({ clusterId: "7", index: m.index, term: 1 });
+    const text = Buffer.concat([...frozen.chunks()]).toString("hex");
+    frozen.release();
+    const outcome = Buffer.from('{"result":{"op":"put","prev":null}}').toString("hex");
+    expect(text).toContain(`070000003aa6256a52c402633101cd03e803c423${outcome}c4026332cd012ccd03e903c0`);
+  });
+
   test("random logs: repeats change nothing but the clock, and both ways have equal hashes", () => {
     const steps = fc.array(fc.tuple(anyBody, fc.constantFrom("a", "b", "c"), fc.nat(3)), { maxLength: 25 });
     fc.assert(
