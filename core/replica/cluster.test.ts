@@ -337,6 +337,28 @@ describe("Replica on RaftConsensus", () => {
     expect(await cluster.during(cluster.replica(next).leaseRemainingSeconds("9"))).toBeGreaterThanOrEqual(1);
   });
 
+  test("a leader that was deposed and does not know it calls no lease gone: whoever leads by now is asked", async () => {
+    const leader = await three();
+    await cluster.during(cluster.replica(leader).propose({ kind: "leaseGrant", id: "9", ttlSeconds: 10 }));
+    const paused = cluster.members.get(leader)!;
+    cluster.members.delete(leader); // gets no ticks
+    for (const other of others(leader)) cluster.isolate(leader, other);
+    const next = await cluster.untilLeader();
+    await cluster.during(cluster.replica(next).propose({ kind: "leaseGrant", id: "11", ttlSeconds: 20 }));
+    cluster.members.set(leader, paused);
+    expect(paused.consensus.status().leading).toBe(true);
+    const known = paused.replica.keepAlive("9");
+    const unheardOf = paused.replica.keepAlive("11");
+    const left = paused.replica.leaseRemainingSeconds("9");
+    for (const answer of [known, unheardOf, left]) answer.catch(() => {}); // judged below
+    await settle();
+    cluster.network.heal();
+    expect(await cluster.during(known)).toBe(10);
+    expect(await cluster.during(unheardOf)).toBe(20);
+    expect(await cluster.during(left)).toBeGreaterThan(0);
+    await expect(cluster.during(paused.replica.keepAlive("12"))).rejects.toMatchObject({ reason: "leaseNotFound" });
+  });
+
   test("T31: ten changes of leader do not keep a lease alive: what is left of it is in the log every five minutes", async () => {
     const leader = await three();
     const ttlSeconds = 1_800;

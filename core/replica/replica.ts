@@ -339,12 +339,10 @@ export class Replica implements Member {
     const { propose, keepAlive, leaseRemaining, membership } = (request ?? {}) as Record<string, unknown>;
     if (propose instanceof Uint8Array) {
       const body: Proposal = decodeCommand(propose);
-      const done = await this.#proposeHere(body);
-      if (done === undefined) throw errNotLeader();
-      return done;
+      return led(await this.#proposeHere(body));
     }
-    if (typeof keepAlive === "string") return this.#keepAliveHere(keepAlive);
-    if (typeof leaseRemaining === "string") return this.#leaseRemainingHere(leaseRemaining);
+    if (typeof keepAlive === "string") return led(await this.#keepAliveHere(keepAlive));
+    if (typeof leaseRemaining === "string") return led(await this.#leaseRemainingHere(leaseRemaining));
     if (membership !== undefined) return this.#membership.answer(membership);
     throw errBadField("request", "a question to the leader that this member does not know");
   }
@@ -465,30 +463,42 @@ export class Replica implements Member {
   }
 
   async keepAlive(id: LeaseId): Promise<number> {
-    if (this.#leading) return this.#keepAliveHere(id);
     return (await this.#askLeader({ keepAlive: id }, () => this.#keepAliveHere(id))) as number;
   }
 
-  async #keepAliveHere(id: LeaseId): Promise<number> {
+  /**
+   * What this member knows of leases counts only once a majority has confirmed that it leads: one that was deposed, and has not heard of
+   * it, would call leases gone that it does not know yet, or whose deadlines it dropped with its office.
+   * @returns undefined when it does not lead after all
+   */
+  async #keepAliveHere(id: LeaseId): Promise<number | undefined> {
+    await this.readBarrier();
+    if (!this.#leading) return undefined;
     const lease = this.#store.leaseTable.get(id);
     if (lease === undefined || lease.v2 || this.#leaseClock.deadline(id) === undefined) throw errLeaseNotFound();
     if (lease.remainingMs !== null) {
       // A new leader must not count from the old checkpoint: it is taken back before the renewal is promised.
-      await this.propose({ kind: "leaseCheckpoint", remainingMs: [[id, lease.ttlSeconds * 1000]], term: this.#term });
+      try {
+        await this.propose({ kind: "leaseCheckpoint", remainingMs: [[id, lease.ttlSeconds * 1000]], term: this.#term });
+      } catch (error) {
+        if (isQuorateError(error) && DEPOSED.has(error.reason)) return undefined;
+        throw error;
+      }
+      if (!this.#leading) return undefined;
+      if (this.#store.leaseTable.get(id) === undefined || this.#leaseClock.deadline(id) === undefined) throw errLeaseNotFound();
     }
-    await this.readBarrier();
-    if (this.#store.leaseTable.get(id) === undefined || this.#leaseClock.deadline(id) === undefined) throw errLeaseNotFound();
     this.#leaseClock.set(id, this.#options.clock.monotonicMs() + lease.ttlSeconds * 1000);
     return lease.ttlSeconds;
   }
 
   async leaseRemainingSeconds(id: LeaseId): Promise<number> {
-    if (this.#leading) return this.#leaseRemainingHere(id);
     return (await this.#askLeader({ leaseRemaining: id }, () => this.#leaseRemainingHere(id))) as number;
   }
 
-  async #leaseRemainingHere(id: LeaseId): Promise<number> {
+  /** @returns undefined when it does not lead after all */
+  async #leaseRemainingHere(id: LeaseId): Promise<number | undefined> {
     await this.readBarrier();
+    if (!this.#leading) return undefined;
     if (this.#store.leaseTable.get(id) === undefined) throw errLeaseNotFound();
     const deadline = this.#leaseClock.deadline(id);
     return deadline === undefined ? 0 : Math.max(0, Math.floor((deadline - this.#options.clock.monotonicMs()) / 1000));
@@ -738,6 +748,15 @@ export class Replica implements Member {
 
 /** Errors of asking the leader after which asking again cannot do a thing twice. */
 const CERTAINLY_NOT_DONE = new Set(["noLeader", "notLeader", "notSent"]);
+
+/** A command of a leader's own was cut short by the end of its office. */
+const DEPOSED = new Set(["notLeader", "leaderChanged"]);
+
+/** @throws QuorateError notLeader when nothing was done because this member does not lead */
+function led<T>(done: T | undefined): T {
+  if (done === undefined) throw errNotLeader();
+  return done;
+}
 
 /** What a leader does on its own account, bound to its term. */
 function isLeadersOwn(body: CommandBody): boolean {
