@@ -73,8 +73,8 @@ export const S2_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "core/replica/replica.ts",
-        find: "    await this.readBarrier();\n    if (this.#store.leaseTable.get(id) === undefined || this.#leaseClock",
-        replace: "    if (this.#store.leaseTable.get(id) === undefined || this.#leaseClock",
+        find: "    await this.readBarrier();\n    if (!this.#leading) return undefined;\n    const lease = ",
+        replace: "    if (!this.#leading) return undefined;\n    const lease = ",
       },
     ],
   },
