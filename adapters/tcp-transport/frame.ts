@@ -31,11 +31,11 @@ export class FrameError extends Error {
 export class FrameReader {
   #parts: Buffer[] = [];
   #bytes = 0;
-  readonly #bytesMax: number;
+  /** Longest body that is taken. */
+  bytesMax: number;
 
-  /** @param bytesMax longest body that is taken */
   constructor(bytesMax: number = FRAME_BYTES_MAX) {
-    this.#bytesMax = bytesMax;
+    this.bytesMax = bytesMax;
   }
 
   /** @returns the values completed by this piece, in order @throws FrameError on a wrong length, CRC, version or encoding */
@@ -46,12 +46,13 @@ export class FrameReader {
     while (this.#bytes >= FRAME_HEADER_BYTES) {
       const head = this.#peek(FRAME_HEADER_BYTES);
       const length = head.readUInt32LE(0);
-      if (length < 2 || length > this.#bytesMax) throw new FrameError(`a frame of ${length} bytes (at most ${this.#bytesMax})`);
+      if (length < 2 || length > this.bytesMax)
+        throw new FrameError(`a frame of a wrong length: ${length} bytes (at most ${this.bytesMax})`);
       if (this.#bytes < FRAME_HEADER_BYTES + length) break;
       const frame = this.#peek(FRAME_HEADER_BYTES + length);
       const body = frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + length);
       if (crc32(body) !== head.readUInt32LE(4)) throw new FrameError("a frame with a wrong CRC");
-      if (body[0] !== FRAME_VERSION) throw new FrameError(`a frame of version ${body[0]}; this member reads ${FRAME_VERSION}`);
+      if (body[0] !== FRAME_VERSION) throw new FrameError(`a frame of another version: ${body[0]}; this member reads ${FRAME_VERSION}`);
       try {
         values.push(decode(body.subarray(1)));
       } catch (error) {

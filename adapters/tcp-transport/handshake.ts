@@ -44,3 +44,6 @@ export const Refusal = z.object({
 
 /** A handshake that takes longer is given up, in milliseconds. */
 export const HANDSHAKE_MS_MAX = 5_000;
+
+/** Bytes that a caller's first frame may have: addresses fit, and who is nobody yet costs little memory. */
+export const HELLO_BYTES_MAX = 128 * 1024;

@@ -3,7 +3,7 @@
  * nothing of clusters; `tcp-transport.ts` shakes hands and gives meaning to the values.
  */
 import type { Socket } from "node:net";
-import { FrameError, FrameReader, encodeFrame } from "./frame.ts";
+import { FRAME_BYTES_MAX, FrameError, FrameReader, encodeFrame } from "./frame.ts";
 
 /** Bytes that may wait in one connection before further messages are dropped: a slow peer costs no more memory than this. */
 export const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
@@ -30,7 +30,7 @@ interface Control {
 export class Link {
   readonly socket: Socket;
   #events: LinkEvents;
-  readonly #reader = new FrameReader();
+  readonly #reader: FrameReader;
   #waiting: Buffer[] = [];
   #flushPlanned = false;
   #closed = false;
@@ -39,9 +39,11 @@ export class Link {
   sentBytes = 0;
   sentFrames = 0;
 
-  constructor(socket: Socket, events: LinkEvents) {
+  /** @param frameBytesMax longest frame that is taken until `trust` or `become` */
+  constructor(socket: Socket, events: LinkEvents, frameBytesMax = FRAME_BYTES_MAX) {
     this.socket = socket;
     this.#events = events;
+    this.#reader = new FrameReader(frameBytesMax);
     socket.setNoDelay(true);
     socket.on("data", (piece: Buffer) => this.#take(piece));
     socket.on("error", (error) => this.close(error));
@@ -87,6 +89,12 @@ export class Link {
   /** What happens from now on is somebody else's: after the handshake. Takes effect with the next value, in the same piece too. */
   become(events: LinkEvents): void {
     this.#events = events;
+    this.trust();
+  }
+
+  /** The other side has said who it is: its frames may be of full length. */
+  trust(): void {
+    this.#reader.bytesMax = FRAME_BYTES_MAX;
   }
 
   close(error: Error | undefined): void {

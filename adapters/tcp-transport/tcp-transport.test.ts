@@ -3,7 +3,8 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { afterEach, describe, expect, test } from "vitest";
 import { RecordingHost, transportContract } from "../../test/contract/transport-port.ts";
-import { encodeFrame } from "./frame.ts";
+import { FrameReader, encodeFrame } from "./frame.ts";
+import { HELLO_BYTES_MAX } from "./handshake.ts";
 import { TcpTransport, type TcpTransportOptions } from "./tcp-transport.ts";
 
 function make(id: string, more: Partial<TcpTransportOptions> = {}) {
@@ -52,11 +53,12 @@ describe("TcpTransport", () => {
   const hello = { hello: 1, purpose: "messages", clusterId: "7", from: "2", to: "1", boot: 1 };
 
   test.each([
-    ["text of another protocol", Buffer.from("GET / HTTP/1.1\r\nhost: x\r\n\r\n"), /a frame of \d+ bytes/],
-    ["a length beyond the limit", Buffer.from([255, 255, 255, 255, 0, 0, 0, 0, 1, 1]), /a frame of 4294967295 bytes/],
+    ["text of another protocol", Buffer.from("GET / HTTP/1.1\r\nhost: x\r\n\r\n"), /a frame of a wrong length: \d+ bytes/],
+    ["a length beyond the limit", Buffer.from([255, 255, 255, 255, 0, 0, 0, 0, 1, 1]), /a frame of a wrong length: 4294967295 bytes/],
+    ["a first frame longer than any hello", lengthOnly(HELLO_BYTES_MAX + 1), /a frame of a wrong length: 131073 bytes/],
     ["a wrong CRC", flipped(encodeFrame(hello), -1), /a wrong CRC/],
     ["a frame that is no hello", encodeFrame({ m: 1 }), /no hello/],
-    ["another version", withVersion(encodeFrame(hello), 9), /version 9/],
+    ["another version", withVersion(encodeFrame(hello), 9), /another version: 9/],
   ])("closes, counts and names: %s", async (_what, bytes, reason) => {
     const one = await start("1");
     await raw(one.transport.ports()[0]!, bytes);
@@ -130,6 +132,48 @@ describe("TcpTransport", () => {
     });
   });
 
+  test("who only asks who is there is not listened to any further", async () => {
+    const one = await start("1");
+    const asked: unknown[] = [];
+    one.host.answer = async (_from, request) => asked.push(request);
+    const question = encodeFrame({ hello: 1, purpose: "greeting", clusterId: "0", from: "0", to: "0", boot: 0 });
+    const orders = [encodeFrame({ q: 1, call: { membership: { op: "remove", id: "2" } } }), encodeFrame({ m: "append" })];
+    const answers = new FrameReader().push(await raw(one.transport.ports()[0]!, Buffer.concat([question, ...orders])));
+    expect(answers).toMatchObject([{ welcome: 1, clusterId: "7" }]);
+    expect(asked).toEqual([]);
+    expect(one.host.messages).toEqual([]);
+  });
+
+  test.each([
+    ["http://127.0.0.1:80", ":80"],
+    ["https://127.0.0.1:443", ":443"],
+  ])("%s is dialled at its port", async (url, port) => {
+    const stranger = make("0", { clusterId: () => "0" });
+    const told = await stranger.transport.greet(url).catch(String);
+    if (String(told).includes("ECONN")) expect(told).toContain(`127.0.0.1${port}`); // unless somebody listens there
+  });
+
+  test("reasons are counted by their kind: nobody can make them endless", async () => {
+    const one = await start("1");
+    for (const length of [0, 200_000, 4_000_000_000]) await raw(one.transport.ports()[0]!, lengthOnly(length));
+    for (const version of [7, 9]) await raw(one.transport.ports()[0]!, withVersion(encodeFrame(hello), version));
+    expect(one.transport.refused()).toEqual({ "a frame of a wrong length": 3, "a frame of another version": 2 });
+  });
+
+  test("the end does not wait for a TLS handshake that nobody finishes", async () => {
+    const one = await start("1", { addresses: [{ host: "127.0.0.1", port: 0, secure: true }] });
+    const socket = connect(one.transport.ports()[0]!, "127.0.0.1");
+    socket.on("error", () => {});
+    await once(socket, "connect");
+    const other = connect(one.transport.ports()[0]!, "127.0.0.1"); // when it is turned away, the first has been taken
+    other.on("error", () => {});
+    other.end("no TLS");
+    await expect.poll(() => one.refused.length).toBe(1);
+    const closed = once(socket, "close");
+    await one.transport.stop();
+    await closed;
+  });
+
   test("a snapshot stream keeps to its rate and holds up no message", async () => {
     const one = await start("1");
     const two = await start("2", { snapshotBytesPerSecond: 1_000_000 });
@@ -153,6 +197,13 @@ describe("TcpTransport", () => {
     expect(order.length).toBe(10);
   });
 });
+
+/** The head of a frame, of which nothing more comes. */
+function lengthOnly(length: number): Buffer {
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(length, 0);
+  return head;
+}
 
 function flipped(frame: Buffer, at: number): Buffer {
   const copy = Buffer.from(frame);

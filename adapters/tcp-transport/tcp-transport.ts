@@ -21,7 +21,7 @@ import type {
 } from "../../core/replica/transport-port.ts";
 import { type Answer, Calls, encodeError, errNotSent } from "./calls.ts";
 import { FrameError } from "./frame.ts";
-import { HANDSHAKE_MS_MAX, Hello, Refusal, Welcome } from "./handshake.ts";
+import { HANDSHAKE_MS_MAX, HELLO_BYTES_MAX, Hello, Refusal, Welcome } from "./handshake.ts";
 import { Link, type LinkEvents } from "./link.ts";
 
 /** Pauses between attempts to reach a peer: doubled from the first to the last, then kept. */
@@ -75,6 +75,8 @@ export class TcpTransport implements Transport {
   readonly #refused: Record<string, number> = {};
   /** Who is connected to this member, and says to be whom: null before the handshake. */
   readonly #accepted = new Map<Socket, PeerClaim | null>();
+  /** Every connection to this member, also those in the middle of a TLS handshake: the end waits for none of them. */
+  readonly #incoming = new Set<Socket>();
   /**
    * Who is connected to this member, and how to answer: a member whose log is behind may be led by one that its configuration does not
    * have yet, and would never catch up if it could not answer.
@@ -106,6 +108,10 @@ export class TcpTransport implements Transport {
     for (const { host: address, port, secure } of this.#options.addresses) {
       const server = this.#createServer(secure);
       server.maxConnections = CONNECTIONS_MAX;
+      server.on("connection", (socket) => {
+        this.#incoming.add(socket);
+        socket.on("close", () => this.#incoming.delete(socket));
+      });
       await new Promise<void>((resolve, reject) => {
         server.once("error", (cause) =>
           reject(
@@ -134,7 +140,13 @@ export class TcpTransport implements Transport {
     if (!secure) return createServer({ pauseOnConnect: false }, (socket) => this.#accept(socket));
     const { requireClientCert, ...tls } = this.#options.tls ?? { requireClientCert: false };
     const server = createTlsServer(
-      { ...tls, requestCert: requireClientCert, rejectUnauthorized: requireClientCert, minVersion: "TLSv1.2" },
+      {
+        ...tls,
+        requestCert: requireClientCert,
+        rejectUnauthorized: requireClientCert,
+        minVersion: "TLSv1.2",
+        handshakeTimeout: HANDSHAKE_MS_MAX,
+      },
       (socket) => this.#accept(socket),
     );
     server.on("tlsClientError", (error, socket) => this.#turnAway(socket.remoteAddress ?? "?", `TLS: ${error.message}`));
@@ -265,7 +277,7 @@ export class TcpTransport implements Transport {
     this.#stopping.abort();
     this.setPeers([]);
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-    for (const socket of this.#accepted.keys()) socket.destroy();
+    for (const socket of this.#incoming) socket.destroy();
     await Promise.all(closed);
     this.#servers = [];
   }
@@ -342,8 +354,9 @@ export class TcpTransport implements Transport {
   #connect(url: URL): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const { tls } = this.#options;
-      const at = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
       const secure = url.protocol === "https:";
+      // An URL leaves out the port that its scheme has anyway.
+      const at = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port || (secure ? 443 : 80)) };
       const socket = secure ? connectTls({ ...tls, ...at }) : connect(at);
       socket.setTimeout(HANDSHAKE_MS_MAX, () => socket.destroy(new Error(`no connection to ${url.host} within ${HANDSHAKE_MS_MAX} ms`)));
       socket.once("error", reject);
@@ -405,7 +418,7 @@ export class TcpTransport implements Transport {
     const remote = socket.remoteAddress ?? "?";
     let from: NodeId | null = null;
     const timer = setTimeout(() => link.close(new FrameError("no handshake in time")), HANDSHAKE_MS_MAX);
-    const link = new Link(socket, {
+    const events: LinkEvents = {
       value: (value) => {
         if (from !== null) {
           this.#received(link, from, value);
@@ -421,6 +434,12 @@ export class TcpTransport implements Transport {
           link.close(undefined);
           return;
         }
+        if (hello.data.purpose === "greeting") {
+          this.#welcome(link, hello.data);
+          link.close(undefined); // nobody yet: it has its answer, and nothing else to say
+          return;
+        }
+        link.trust();
         from = hello.data.from;
         this.#accepted.set(socket, { id: from, boot: hello.data.boot, diskId: hello.data.diskId ?? "0" });
         if (hello.data.purpose === "messages") this.#callers.set(from, { link, address: { id: from, urls: hello.data.urls ?? [] } });
@@ -431,7 +450,8 @@ export class TcpTransport implements Transport {
         if (from !== null && this.#callers.get(from)?.link === link) this.#callers.delete(from);
         if (error instanceof FrameError) this.#turnAway(from === null ? remote : `${remote} (member ${from})`, error.message);
       },
-    });
+    };
+    const link = new Link(socket, events, HELLO_BYTES_MAX);
   }
 
   /** @returns why a caller is not let in, or null */

@@ -61,7 +61,7 @@ function memberOf({ id, name, peerUrls, clientUrls, learner }: PeerInfo): Member
 }
 
 /** scheme://host:port and nothing after it; the schemes are etcd's. */
-const PEER_URL = /^(?:https?|unixs?):\/\/(?:\[[0-9A-Fa-f:.%]*\]|[^/?#:[\]@\s]*):[^/?#:\s]*(?:[?#].*)?$/;
+const PEER_URL = /^(?:https?|unixs?):\/\/(?:\[[0-9A-Fa-f:.%]*\]|[^/?#:[\]@\s]*):[0-9]*(?:[?#].*)?$/;
 
 function isPeerUrl(url: string): boolean {
   return PEER_URL.test(url.trim());

@@ -326,7 +326,15 @@ describe("/v3/maintenance and /v3/cluster", () => {
       members: [{ ID: member.memberId, name: "default", peerURLs: ["http://127.0.0.1:2380"], clientURLs: ["http://127.0.0.1:2379"] }],
     });
     const bad = refused(400, 3, "etcdserver: given member URLs are invalid");
-    for (const url of ["not a url", "127.0.0.1:1", "ftp://127.0.0.1:1", "http://127.0.0.1", "http://127.0.0.1:1/x", "http:///x:1"]) {
+    for (const url of [
+      "not a url",
+      "127.0.0.1:1",
+      "ftp://127.0.0.1:1",
+      "http://127.0.0.1",
+      "http://127.0.0.1:abc",
+      "http://127.0.0.1:1/x",
+      "http:///x:1",
+    ]) {
       expect(await call("/v3/cluster/member/add", { peerURLs: [url] }), url).toEqual(bad);
     }
     expect(await call("/v3/cluster/member/add")).toEqual(bad);
