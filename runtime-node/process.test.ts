@@ -1,6 +1,9 @@
 /** The command as a real process: what it prints, how it ends, what it refuses. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { freePort } from "../test/helpers/free-port.ts";
@@ -32,6 +35,29 @@ const get = async (url: string, key: string): Promise<string> => {
   const reply = (await (await fetch(`${url}/v2/keys/${key}`)).json()) as { node?: { value: string }; errorCode?: number };
   return reply.node?.value ?? `error ${reply.errorCode}`;
 };
+
+test("a member that is to join goes on asking while nobody answers", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "quorate-join-"));
+  const [own, other] = [await freePort(), await freePort()].map((port) => `http://127.0.0.1:${port}`);
+  const cluster = ["--initial-cluster-state", "existing", "--initial-cluster", `a=${own},b=${other}`];
+  const addresses = ["--listen-peer-urls", own!, "--initial-advertise-peer-urls", own!, "--listen-client-urls", "http://127.0.0.1:0"];
+  const script = join(PROJECT_ROOT, "runtime-node", "quorate.js");
+  const member = spawn(process.execPath, [script, "serve", "--name", "a", "--data-dir", directory, ...cluster, ...addresses]);
+  let log = "";
+  const ended = once(member, "exit");
+  await new Promise<void>((resolve) => {
+    member.once("exit", () => resolve());
+    member.stderr.on("data", (piece: Buffer) => {
+      log += piece.toString();
+      if (log.split("asking again").length > 2) resolve();
+    });
+  });
+  expect(member.exitCode, log).toBeNull();
+  expect(log).toContain(`${other}: connect ECONNREFUSED`);
+  member.kill("SIGKILL");
+  await ended;
+  await rm(directory, { recursive: true });
+});
 
 describe("the command line", () => {
   test("--version and --help answer, with examples, and end well", () => {

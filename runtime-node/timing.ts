@@ -29,7 +29,7 @@ export function randomSeed(): number {
   return webcrypto.getRandomValues(new Uint32Array(1))[0]!;
 }
 
-/** Resolves after a while, without keeping the process alive for it. */
+/** Resolves after a while. The process stays for it: a member that waits for others to come up has nothing else that keeps it. */
 export function pauseMs(ms: number): Promise<void> {
-  return new Promise((resolve) => void setTimeout(resolve, ms).unref());
+  return new Promise((resolve) => void setTimeout(resolve, ms));
 }
