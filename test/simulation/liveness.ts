@@ -2,8 +2,8 @@
  * The calm after the faults: a quorum that is healthy must make progress whatever state the faults left behind, and then everybody
  * must catch up. A bound on virtual time turns "eventually" into something that can fail.
  */
-import { membersOf } from "../../core/raft/config-change.ts";
-import type { Config, NodeId } from "../../core/raft/types.ts";
+import { decodeConfig, isVoter, membersOf } from "../../core/raft/config-change.ts";
+import type { Config, Entry, Index, NodeId, Term } from "../../core/raft/types.ts";
 import type { Chance } from "./chance.ts";
 import type { Host } from "./host.ts";
 import type { Simulation } from "./simulation.ts";
@@ -16,6 +16,37 @@ const BOUND = 120;
 function quorum(config: Config, has: (id: NodeId) => boolean): boolean {
   const half = (ids: readonly NodeId[]): boolean => ids.length === 0 || ids.filter(has).length * 2 > ids.length;
   return half(config.voters) && half(config.outgoing);
+}
+
+/** What decides whether a member can win an election: the end of its log, and the configurations that it may still have to go by. */
+interface Standing {
+  readonly lastTerm: Term;
+  readonly last: Index;
+  /** Newest last; the first is the newest that it knows to be committed. */
+  readonly configs: readonly Config[];
+}
+
+function configOf(entry: Entry): Config {
+  const config = decodeConfig(entry.data);
+  if (config === null) throw new Error(`entry ${entry.index} on disk holds no configuration`);
+  return config;
+}
+
+function standing(host: Host): Standing {
+  const state = host.node?.inspect();
+  const { disk } = host;
+  const all = state?.configs ?? [
+    ...(disk.snapshot === null ? [] : [{ index: disk.snapshot.configIndex, config: disk.snapshot.config }]),
+    ...disk.entries.filter((entry) => entry.kind === "config").map((entry) => ({ index: entry.index, config: configOf(entry) })),
+  ];
+  const commit = state?.commit ?? Math.max(disk.hard.commit, disk.base);
+  const known = all.findLastIndex((one) => one.index <= commit);
+  const configs = all.slice(Math.max(0, known)).map((one) => one.config);
+  return { lastTerm: state?.log.lastTerm ?? disk.term(disk.last) ?? 0, last: state?.log.last ?? disk.last, configs };
+}
+
+function isUpToDate(asker: Standing, voter: Standing): boolean {
+  return asker.lastTerm !== voter.lastTerm ? asker.lastTerm > voter.lastTerm : asker.last >= voter.last;
 }
 
 export class Liveness {
@@ -86,19 +117,33 @@ export class Liveness {
     // Configurations on the disks of members that are down count as well: they may come back as the longest log.
     for (const host of hosts.values()) {
       for (const entry of host.disk.entries) {
-        if (entry.kind === "config" && entry.index > checker.ledger.top)
-          configs.push(JSON.parse(new TextDecoder().decode(entry.data)) as Config);
+        if (entry.kind === "config" && entry.index > checker.ledger.top) configs.push(configOf(entry));
       }
     }
+    const standings = new Map([...hosts.values()].map((host) => [host.id, standing(host)]));
     const core = new Set(hosts.keys());
     for (const id of this.#chance.shuffle([...hosts.keys()])) {
       core.delete(id);
       const has = (other: NodeId): boolean => core.has(other);
       // Learners that the leader promotes by itself, in any order, may be needed as soon as they are down.
       const enough = configs.every((config) => quorum(config, has) && (config.autoPromote ?? []).every(has));
-      if (!enough || this.#chance.hit(0.3)) core.add(id);
+      if (!enough || !this.#electable(core, standings) || this.#chance.hit(0.3)) core.add(id);
     }
     return core;
+  }
+
+  /**
+   * May anybody be elected, by the rules of the dissertation (§3.4, §3.6.1, §4.1), as the logs stand? A quorum of every configuration is
+   * not always enough: the one that a voter's newest, uncommitted configuration adds may have the longer log and be a learner by it.
+   * Then neither can win, whoever implements Raft, until a third voter is back.
+   */
+  #electable(core: ReadonlySet<NodeId>, standings: ReadonlyMap<NodeId, Standing>): boolean {
+    return [...core].some((asker) => {
+      const own = standings.get(asker) as Standing;
+      const newest = own.configs.at(-1);
+      if (newest === undefined || !own.configs.some((config) => isVoter(config, asker))) return false;
+      return quorum(newest, (voter) => core.has(voter) && isUpToDate(own, standings.get(voter) as Standing));
+    });
   }
 
   #leader(): Host | undefined {
