@@ -219,6 +219,11 @@ export function errBadField(field: string, message: string): QuorateError {
   return new QuorateError("invalidArgument", "badField", message, { field });
 }
 
+/** Bytes that are not the protobuf of the message asked for, in the words of Go's gRPC library. */
+export function errBadProtobuf(what: string): QuorateError {
+  return new QuorateError("internal", "badProtobuf", `grpc: error unmarshalling request: ${what}`);
+}
+
 /** A body that is not the JSON of the message asked for; the message says what is wrong with it, in the words of etcd's gateway. */
 export function errBadJson(message: string): QuorateError {
   return new QuorateError("invalidArgument", "badJson", message);

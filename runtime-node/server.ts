@@ -15,7 +15,8 @@ import type { Route } from "../core/api/exchange.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
-import { type StreamRoutes, streamRoutes } from "../core/api/v3/stream-routes.ts";
+import { type Service, v3Services } from "../core/api/v3/services.ts";
+import { WatchService } from "../core/api/v3/watch.ts";
 import { Replica } from "../core/replica/replica.ts";
 import { RaftConsensus } from "../core/replica/raft-consensus.ts";
 import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
@@ -89,10 +90,10 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const ticking = setInterval(() => replica.tick(), Math.min(TICK_MS_MAX, settings["heartbeat-interval"]));
   const listeners: HttpListener[] = [];
   const authenticator = new Authenticator({ member: replica, passwords, randomToken, monotonicMs: () => clock.monotonicMs() });
-  const streams = streamsOf(settings, replica, authenticator, logger);
+  const views = viewsOf(settings, replica, authenticator, logger);
   const close = async (): Promise<void> => {
     await Promise.all(listeners.map((listener) => listener.close()));
-    streams.stop();
+    views.watch.stop();
     clearInterval(ticking);
     await replica.stop();
   };
@@ -105,7 +106,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       onError: (error: unknown, request: { readonly method: string; readonly path: string }) =>
         logger.error({ method: request.method, path: request.path, error }, "a request handler failed"),
     };
-    const app = createApp({ ...shared, routes: [...streams.routes, ...unaryRoutes(settings, replica, authenticator, logger)] });
+    const app = createApp({ ...shared, routes: views.routes });
     const metricsSources = (): MetricsSources => ({
       replica,
       measures,
@@ -118,7 +119,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       peers: () => transport.stats(),
       peersRefused: () => transport.refused(),
       raft: () => consensus.raftStatus(),
-      watchStreams: streams.watchStreams,
+      watchStreams: () => views.watch.streamCount,
     });
     const listen = (urls: readonly string[], served: App) => listenOn({ urls, served, settings, shared, listeners });
     const bound = await listen(settings["listen-client-urls"], app);
@@ -190,29 +191,29 @@ function consensusOf(
   return { consensus, transport };
 }
 
-function streamsOf(settings: Settings, member: Replica, authenticator: Authenticator, logger: Logger): StreamRoutes {
-  return streamRoutes({
-    member,
-    authenticator,
-    maxRequestBytes: settings["max-request-bytes"],
-    progressIntervalMs: WATCH_PROGRESS_MS,
-    every,
-    pause,
-    onInternalError: (error) => logger.error({ error }, "a stream of the v3 API failed"),
-  });
+/** What clients see of the member. */
+interface Views {
+  readonly routes: Route[];
+  readonly services: readonly Service[];
+  readonly watch: WatchService;
 }
 
-function unaryRoutes(settings: Settings, member: Replica, authenticator: Authenticator, logger: Logger): Route[] {
-  const v3 = v3Routes({
+function viewsOf(settings: Settings, member: Replica, authenticator: Authenticator, logger: Logger): Views {
+  const maxRequestBytes = settings["max-request-bytes"];
+  const watch = new WatchService({ member, authenticator, maxRequestBytes, progressIntervalMs: WATCH_PROGRESS_MS, every, pause });
+  const services = v3Services({
     member,
     authenticator,
-    limits: { maxTxnOps: settings["max-txn-ops"], maxRequestBytes: settings["max-request-bytes"] },
+    limits: { maxTxnOps: settings["max-txn-ops"], maxRequestBytes },
     version: ETCD_VERSION.server,
     minLeaseTtlSeconds: minLeaseTtlSeconds(settings),
     pause,
-    onInternalError: (error) => logger.error({ error }, "a request of the v3 API failed"),
+    every,
   });
-  return settings["enable-v2"] ? [...v3, ...v2Routes({ member, authenticator, now: () => clock.wallMs() })] : v3;
+  const onInternalError = (error: unknown): void => logger.error({ error }, "a request of the v3 API failed");
+  const routes = v3Routes({ services, watch, authenticator, maxRequestBytes, onInternalError });
+  if (settings["enable-v2"]) routes.push(...v2Routes({ member, authenticator, now: () => clock.wallMs() }));
+  return { routes, services, watch };
 }
 
 interface ListenOptions {

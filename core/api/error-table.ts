@@ -86,6 +86,7 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   notCovered: row("failedPrecondition"),
   badField: row("invalidArgument"),
   badJson: row("invalidArgument"),
+  badProtobuf: row("internal"),
 };
 
 const STATUS: Readonly<Record<ErrorCode, number>> = {

@@ -4,14 +4,18 @@
  */
 import type { Bytes } from "../bytes/bytes.ts";
 
-export interface ApiRequest {
+/** By what a request can be told to be somebody's. */
+export interface Credentials {
+  /** @param name in lower case */
+  header(name: string): string | undefined;
+}
+
+export interface ApiRequest extends Credentials {
   readonly method: string;
   /** As sent: still percent-encoded, without the query. */
   readonly path: string;
   /** As sent, without the question mark; empty when there is none. */
   readonly query: string;
-  /** @param name in lower case */
-  header(name: string): string | undefined;
   /** The whole body, read within the size limit. Empty for a streaming route. */
   readonly body: Bytes;
   /** The body as it arrives; only for a streaming route. Ends when the client has sent all; the reply may go on. */

@@ -6,7 +6,7 @@
  */
 import { errAuthFailed, errAuthNotEnabled, errTooManyRequests } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
-import type { ApiRequest } from "../exchange.ts";
+import type { Credentials } from "../exchange.ts";
 import type { KeyRange } from "../../store/command.ts";
 import { AuthorisedMember, type Caller, nameOf } from "./authorised-member.ts";
 
@@ -55,7 +55,7 @@ export class Authenticator {
    * The member as whoever sent the request may use it: the member itself while authentication is off. A token that is not known is refused
    * even then, as etcd 3.4 does: its sender believes to be somebody.
    */
-  memberFor(request: ApiRequest): Member {
+  memberFor(request: Credentials): Member {
     const { member } = this.#options;
     const { enabled } = member.store.auth;
     if (!enabled && request.header("authorization") === undefined) return member;
@@ -64,13 +64,13 @@ export class Authenticator {
   }
 
   /** As `memberFor`, by name and password. */
-  async basicMemberFor(request: ApiRequest): Promise<Member> {
+  async basicMemberFor(request: Credentials): Promise<Member> {
     const { member } = this.#options;
     return member.store.auth.enabled ? new AuthorisedMember(member, await this.basicCaller(request)) : member;
   }
 
   /** By the token in the header `authorization`, as etcd's gateway takes it. */
-  callerOf(request: ApiRequest): Caller {
+  callerOf(request: Credentials): Caller {
     const token = request.header("authorization");
     if (token === undefined || token === "") return { user: "" };
     const known = this.#tokens.get(token);
@@ -83,13 +83,13 @@ export class Authenticator {
   }
 
   /** @throws QuorateError userEmpty, invalidAuthToken, permissionDenied */
-  checkRead(request: ApiRequest, range: KeyRange): void {
+  checkRead(request: Credentials, range: KeyRange): void {
     const { auth } = this.#options.member.store;
     if (auth.enabled || request.header("authorization") !== undefined) auth.checkRange(nameOf(this.callerOf(request)), "read", range);
   }
 
   /** By name and password in every request, as v2 has it. @returns a caller without a name when there are none, or wrong ones */
-  async basicCaller(request: ApiRequest): Promise<Caller> {
+  async basicCaller(request: Credentials): Promise<Caller> {
     const header = request.header("authorization") ?? "";
     const known = this.#basic.get(header);
     if (known !== undefined && this.#options.member.store.auth.user(known.user)?.hash === known.hash) return { user: known.user };

@@ -5,39 +5,20 @@
  */
 import { errElectionNoKey } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
-import { type OnInternalError, v3Error } from "../error-table.ts";
-import type { ApiReply, ApiRequest, Handler, ReplySink } from "../exchange.ts";
-import { Cancellation } from "./cancellation.ts";
+import type { Cancellation } from "./cancellation.ts";
 import { type Joined, LeaseQueues } from "./concurrency.ts";
-import { jsonEncoder } from "./json-codec.ts";
 import type { HeaderOnly } from "./messages.ts";
-import {
-  CAMPAIGN_REQUEST,
-  CAMPAIGN_RESPONSE,
-  type CampaignRequestMessage,
-  type CampaignResponseMessage,
-  LEADER_REQUEST,
-  LEADER_RESPONSE,
-  type LeaderKeyMessage,
-  type LeaderRequestMessage,
-  type LeaderResponseMessage,
-  PROCLAIM_REQUEST,
-  PROCLAIM_RESPONSE,
-  type ProclaimRequestMessage,
-  RESIGN_REQUEST,
-  RESIGN_RESPONSE,
-  type ResignRequestMessage,
+import type {
+  CampaignRequestMessage,
+  CampaignResponseMessage,
+  LeaderKeyMessage,
+  LeaderRequestMessage,
+  LeaderResponseMessage,
+  ProclaimRequestMessage,
+  ResignRequestMessage,
 } from "./recipe-messages.ts";
 import { headerOf } from "./response-header.ts";
-import { SinkWriter } from "./sink-writer.ts";
-import { STREAM_HEADERS, streamError, streamMessage } from "./stream.ts";
-import { type WaitingDeps, requestDecoder, waiting } from "./waiting.ts";
 import type { Every } from "./watch.ts";
-
-export interface ElectionDeps extends WaitingDeps {
-  readonly member: Member;
-  readonly every: Every;
-}
 
 export class ElectionService {
   readonly #member: Member;
@@ -102,58 +83,4 @@ export class ElectionService {
 function given(leader: LeaderKeyMessage | null): LeaderKeyMessage {
   if (leader === null) throw errElectionNoKey();
   return leader;
-}
-
-/** By path, without the prefix of the version. */
-export function electionHandlers(deps: ElectionDeps): Map<string, Handler> {
-  const shared = new ElectionService(deps.member, deps.every);
-  const service: ServiceFor = (member) => (member === deps.member ? shared : new ElectionService(member, deps.every));
-  return new Map([
-    [
-      "/election/campaign",
-      waiting(CAMPAIGN_REQUEST, CAMPAIGN_RESPONSE, (request, wait, member) => service(member).campaign(request, wait), deps),
-    ],
-    ["/election/proclaim", waiting(PROCLAIM_REQUEST, PROCLAIM_RESPONSE, (request, _, member) => service(member).proclaim(request), deps)],
-    ["/election/resign", waiting(RESIGN_REQUEST, RESIGN_RESPONSE, (request, _, member) => service(member).resign(request), deps)],
-    ["/election/leader", waiting(LEADER_REQUEST, LEADER_RESPONSE, (request, _, member) => service(member).leader(request), deps)],
-    ["/election/observe", observeHandler(service, deps)],
-  ]);
-}
-
-type ServiceFor = (member: Member) => ElectionService;
-
-function observeHandler(service: ServiceFor, { maxRequestBytes, onInternalError, authenticator }: ElectionDeps): Handler {
-  const decode = requestDecoder(LEADER_REQUEST, maxRequestBytes);
-  return (request: ApiRequest): ApiReply => {
-    let message: LeaderRequestMessage;
-    try {
-      message = decode(request);
-    } catch (error) {
-      return v3Error(error, onInternalError);
-    }
-    const body = (sink: ReplySink): void =>
-      void sendLeaders(service(authenticator.memberFor(request)), message, new SinkWriter(sink), onInternalError);
-    return { status: 200, headers: STREAM_HEADERS, body };
-  };
-}
-
-const encodeLeader = jsonEncoder(LEADER_RESPONSE);
-
-/** No faster than the client reads: what it has not read is not waiting here, but in the store's history. */
-async function sendLeaders(
-  service: ElectionService,
-  request: LeaderRequestMessage,
-  writer: SinkWriter,
-  onInternalError: OnInternalError,
-): Promise<void> {
-  const cancellation = new Cancellation();
-  writer.onClose(() => cancellation.cancel());
-  try {
-    for await (const leader of service.observe(request, cancellation)) {
-      await writer.write(streamMessage(encodeLeader(leader)));
-    }
-  } catch (error) {
-    await writer.write(streamError(error, onInternalError));
-  }
-  writer.end();
 }

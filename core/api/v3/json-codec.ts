@@ -14,8 +14,8 @@ import type { Bytes } from "../../bytes/bytes.ts";
 import { utf8Decode, utf8Encode } from "../../bytes/utf8.ts";
 import { unreachable } from "../../invariant.ts";
 import { type KeyValue, NO_LEASE } from "../../store/command.ts";
-import { MESSAGE_NESTING_MAX, clearGroup, readExactly } from "./json-exact.ts";
-import { type Field, type MessageTable, defaultOf, zeroOf } from "./message-table.ts";
+import { readExactly } from "./json-exact.ts";
+import { type Field, MESSAGE_NESTING_MAX, type MessageTable, clearGroup, defaultOf, zeroOf } from "./message-table.ts";
 import { KEY_VALUE, RESPONSE_HEADER, type ResponseHeader } from "./messages.ts";
 
 /** @throws QuorateError badJson */

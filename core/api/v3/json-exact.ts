@@ -15,13 +15,7 @@ import { utf8Decode, utf8Encode } from "../../bytes/utf8.ts";
 import { errBadJson } from "../../errors.ts";
 import { JsonScanner, isSpace } from "./json-scanner.ts";
 import { type JsonTree, jsonTree, textOf } from "./json-tree.ts";
-import { type Field, type MessageTable, zeroOf } from "./message-table.ts";
-
-/**
- * Messages within messages (transactions within transactions) beyond this are refused: the default of protobuf's own readers. Without
- * a limit a body of 2 MiB could ask for a recursion of many thousands.
- */
-export const MESSAGE_NESTING_MAX = 100;
+import { type Field, MESSAGE_NESTING_MAX, type MessageTable, clearGroup, zeroOf } from "./message-table.ts";
 
 /** @throws QuorateError badJson */
 export function readExactly<T>(table: MessageTable<T>, body: Bytes): T {
@@ -54,11 +48,6 @@ function readMessage(table: MessageTable<unknown>, tree: JsonTree, depth: number
 function inReadingOrder(table: MessageTable<unknown>): Field[] {
   const { fields } = table;
   return [...fields.filter((field) => field.oneOf === null), ...fields.filter((field) => field.oneOf !== null)];
-}
-
-/** Of several members of a group that are set, the last one of the table counts; in etcd it is one at random. */
-export function clearGroup(table: MessageTable<unknown>, group: string, out: Record<string, unknown>): void {
-  for (const field of table.fields) if (field.oneOf === group) out[field.property] = null;
 }
 
 function readList(field: Field, tree: JsonTree, depth: number): unknown[] {

@@ -1,5 +1,5 @@
 /**
- * etcd's Lease service but for keep-alive, which is a stream. Source: etcd's rpc.proto, v3rpc/lease.go and lease/lessor.go.
+ * etcd's Lease service. Source: etcd's rpc.proto, v3rpc/lease.go and lease/lessor.go.
  */
 import { errLeaseTtlTooLarge, isQuorateError } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
@@ -9,6 +9,7 @@ import type {
   LeaseGrantRequestMessage,
   LeaseGrantResponseMessage,
   LeaseIdRequestMessage,
+  LeaseKeepAliveResponseMessage,
   LeaseLeasesResponseMessage,
   LeaseTimeToLiveRequestMessage,
   LeaseTimeToLiveResponseMessage,
@@ -43,6 +44,17 @@ export class LeaseService {
   async revoke({ id }: LeaseIdRequestMessage): Promise<HeaderOnly> {
     const { revision } = await this.#member.propose({ kind: "leaseRevoke", id, term: 0 });
     return { header: headerOf(this.#member, revision) };
+  }
+
+  /** A lease that is not there has a time to live of zero. */
+  async keepAlive({ id }: LeaseIdRequestMessage): Promise<LeaseKeepAliveResponseMessage> {
+    let ttl = 0;
+    try {
+      ttl = await this.#member.keepAlive(id);
+    } catch (error) {
+      if (!isQuorateError(error) || error.reason !== "leaseNotFound") throw error;
+    }
+    return { header: headerOf(this.#member), id, ttl };
   }
 
   async timeToLive({ id, keys }: LeaseTimeToLiveRequestMessage): Promise<LeaseTimeToLiveResponseMessage> {

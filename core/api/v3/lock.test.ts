@@ -1,37 +1,28 @@
-import { localAuthenticator } from "../../../test/helpers/local-authenticator.ts";
 import { beforeEach, describe, expect, it } from "vitest";
 import { LocalMember } from "../../../test/helpers/local-member.ts";
+import { type LocalV3, localV3 } from "../../../test/helpers/local-v3.ts";
 import { StreamCall, settle } from "../../../test/helpers/stream-call.ts";
 import { encodeBase64 } from "../../bytes/base64.ts";
 import { type Bytes, ZERO } from "../../bytes/bytes.ts";
-import type { Handler } from "../exchange.ts";
-import { electionHandlers } from "./election.ts";
-import { lockHandlers } from "./lock.ts";
 
 let member: LocalMember;
-let handlers: Map<string, Handler>;
-let bugs: unknown[];
+let v3: LocalV3;
 let timers: Set<() => void>;
 
 beforeEach(() => {
   member = new LocalMember();
-  bugs = [];
   timers = new Set();
-  const deps = {
-    member,
-    authenticator: localAuthenticator(member),
-    maxRequestBytes: 1.5 * 1024 * 1024,
-    onInternalError: (error: unknown) => bugs.push(error),
-    every: (_ms: number, call: () => void) => {
+  v3 = localV3(member, {
+    every: (_ms, call) => {
       timers.add(call);
       return () => void timers.delete(call);
     },
-  };
-  handlers = new Map([...lockHandlers(deps), ...electionHandlers(deps)]);
+  });
+  timers.clear(); // that of watches
 });
 
 const b64 = (text: string): string => encodeBase64(text as Bytes);
-const open = (path: string, message: object): StreamCall => new StreamCall(handlers.get(path)!, JSON.stringify(message));
+const open = (path: string, message: object): StreamCall => new StreamCall(v3.handler(`/v3${path}`), JSON.stringify(message));
 
 async function call(path: string, message: object): Promise<Record<string, unknown>> {
   const { status, body } = await open(path, message).reply;
@@ -148,7 +139,7 @@ describe("lock", () => {
     expect(keys()).toEqual(["m/1"]);
     expect(member.store.leaseIds()).toEqual(["1"]);
     expect(timers.size).toBe(0);
-    expect(bugs).toEqual([]);
+    expect(v3.bugs).toEqual([]);
   });
 
   it("refuses what cannot be", async () => {
@@ -237,11 +228,11 @@ describe("election", () => {
     await settle();
     expect(member.store.watchStats().watchers).toBe(0);
     expect(observer.ended).toBe(false); // the client went first
-    expect(bugs).toEqual([]);
+    expect(v3.bugs).toEqual([]);
   });
 
   it("is not observed by what is no message", async () => {
-    const reply = await new StreamCall(handlers.get("/election/observe")!, "junk").reply;
+    const reply = await new StreamCall(v3.handler("/v3/election/observe"), "junk").reply;
     expect(reply.status).toBe(400);
   });
 });

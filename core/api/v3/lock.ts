@@ -6,27 +6,12 @@
 import { EMPTY } from "../../bytes/bytes.ts";
 import { errEmptyKey } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
-import type { Handler } from "../exchange.ts";
 import type { Cancellation } from "./cancellation.ts";
 import { type Joined, LeaseQueues } from "./concurrency.ts";
 import type { HeaderOnly } from "./messages.ts";
-import {
-  LOCK_REQUEST,
-  LOCK_RESPONSE,
-  type LockRequestMessage,
-  type LockResponseMessage,
-  UNLOCK_REQUEST,
-  UNLOCK_RESPONSE,
-  type UnlockRequestMessage,
-} from "./recipe-messages.ts";
+import type { LockRequestMessage, LockResponseMessage, UnlockRequestMessage } from "./recipe-messages.ts";
 import { headerOf } from "./response-header.ts";
-import { type WaitingDeps, waiting } from "./waiting.ts";
 import type { Every } from "./watch.ts";
-
-export interface LockDeps extends WaitingDeps {
-  readonly member: Member;
-  readonly every: Every;
-}
 
 export class LockService {
   readonly #member: Member;
@@ -57,17 +42,4 @@ export class LockService {
     const { revision } = await this.#member.propose({ kind: "delete", key, end: EMPTY, prevKv: false });
     return { header: headerOf(this.#member, revision) };
   }
-}
-
-/** By path, without the prefix of the version. */
-export function lockHandlers(deps: LockDeps): Map<string, Handler> {
-  const shared = new LockService(deps.member, deps.every);
-  const service = (member: Member) => (member === deps.member ? shared : new LockService(member, deps.every));
-  return new Map([
-    [
-      "/lock/lock",
-      waiting(LOCK_REQUEST, LOCK_RESPONSE, (request, cancellation, member) => service(member).lock(request, cancellation), deps),
-    ],
-    ["/lock/unlock", waiting(UNLOCK_REQUEST, UNLOCK_RESPONSE, (request, _, member) => service(member).unlock(request), deps)],
-  ]);
 }

@@ -1,5 +1,5 @@
 /**
- * etcd's Maintenance service but for the snapshot, which is a stream. Source: etcd's rpc.proto and v3rpc/maintenance.go.
+ * etcd's Maintenance service. Source: etcd's rpc.proto and v3rpc/maintenance.go.
  */
 import { type Bytes, ZERO, toUint8Array } from "../../bytes/bytes.ts";
 import { crc32 } from "../../bytes/crc32.ts";
@@ -14,12 +14,14 @@ import type {
   HashKvResponseMessage,
   HashResponseMessage,
   MoveLeaderRequestMessage,
+  SnapshotResponseMessage,
   StatusResponseMessage,
 } from "./cluster-messages.ts";
 import { ALARM_TYPE } from "./cluster-messages.ts";
 import { type HeaderOnly, KEY_VALUE } from "./messages.ts";
 import { jsonEncoder } from "./json-codec.ts";
 import { headerOf } from "./response-header.ts";
+import { snapshotMessages } from "./snapshot-messages.ts";
 
 const GET = 0;
 const ACTIVATE = 1;
@@ -111,6 +113,11 @@ export class MaintenanceService {
   async defragment(): Promise<HeaderOnly> {
     await this.#member.defragment();
     return { header: null };
+  }
+
+  /** What it throws comes with the messages. */
+  snapshot(): AsyncIterable<SnapshotResponseMessage> {
+    return snapshotMessages(this.#member.snapshot());
   }
 
   /** @throws QuorateError badLeaderTransferee, notLeader, leaderTransferTimeout */

@@ -1,11 +1,9 @@
 /**
  * The size of a message in protobuf, which is what etcd's limits on requests are about, whatever form the request came in.
- * Source: https://protobuf.dev/programming-guides/encoding/.
  */
-import type { Bytes } from "../../bytes/bytes.ts";
-import { utf8Encode } from "../../bytes/utf8.ts";
 import { errMessageTooLarge, errRequestTooLarge } from "../../errors.ts";
-import { type Field, type MessageTable, defaultOf } from "./message-table.ts";
+import type { MessageTable } from "./message-table.ts";
+import { protobufEncoder } from "./protobuf-codec.ts";
 
 /** What gRPC takes beyond the limit of a request, for its envelope (etcd's `grpcOverheadBytes`). */
 const ENVELOPE_BYTES = 512 * 1024;
@@ -15,52 +13,13 @@ const LOG_HEADER_BYTES = 14;
 
 /** @param message of the table's type */
 export function protobufSize<T>(table: MessageTable<T>, message: T): number {
-  const values = message as Record<string, unknown>;
-  let size = 0;
-  for (const field of table.fields) {
-    const value = values[field.property];
-    if (field.repeated) size += listSize(field, value as readonly unknown[]);
-    else if (value !== defaultOf(field) && value !== null) size += tagSize(field) + valueSize(field, value);
-  }
-  return size;
+  return protobufEncoder(table)(message).length; // pieces are only counted: nothing is copied until somebody reads the text
 }
 
-function listSize(field: Field, list: readonly unknown[]): number {
-  if (list.length === 0) return 0;
-  let size = 0;
-  for (const value of list) size += valueSize(field, value);
-  const packed = field.kind !== "message" && field.kind !== "bytes" && field.kind !== "string";
-  return packed ? tagSize(field) + varintSize(size) + size : size + list.length * tagSize(field);
-}
-
-function valueSize(field: Field, value: unknown): number {
-  switch (field.kind) {
-    case "bool":
-      return 1;
-    case "bytes":
-      return withLength((value as Bytes).length);
-    case "string":
-      return withLength(utf8Encode(value as string).length);
-    case "message":
-      return withLength(protobufSize(field.message!() as MessageTable<unknown>, value));
-    default:
-      return varintSize(Number(value));
-  }
-}
-
-function tagSize(field: Field): number {
-  return varintSize(field.number << 3);
-}
-
+/** With the length before it. */
 function withLength(bytes: number): number {
-  return varintSize(bytes) + bytes;
-}
-
-/** Seven bits a byte; negative numbers take all ten. */
-function varintSize(value: number): number {
-  if (value < 0) return 10;
-  let size = 1;
-  for (let rest = value; rest >= 128; rest /= 128) size++;
+  let size = bytes + 1;
+  for (let rest = bytes; rest >= 128; rest /= 128) size++;
   return size;
 }
 

@@ -25,6 +25,12 @@ export interface EnumTable {
   readonly values: readonly string[];
 }
 
+/**
+ * Messages within messages (transactions within transactions) beyond this are refused: the default of protobuf's own readers. Without
+ * a limit a body of 2 MiB could ask for a recursion of many thousands.
+ */
+export const MESSAGE_NESTING_MAX = 100;
+
 export interface Field {
   /** The property of the decoded object. */
   readonly property: string;
@@ -73,6 +79,11 @@ export function defaultOf(field: Field): unknown {
   if (field.repeated) return NOTHING;
   if (field.oneOf !== null) return null;
   return zeroOf(field);
+}
+
+/** Of several members of a group that are set, the last one counts: before it is set, the others are unset. */
+export function clearGroup(table: MessageTable<unknown>, group: string, out: Record<string, unknown>): void {
+  for (const field of table.fields) if (field.oneOf === group) out[field.property] = null;
 }
 
 /** The zero of a field's type, apart from whether it is repeated or in a group. */

@@ -1,39 +1,23 @@
-import { localAuthenticator } from "../../../test/helpers/local-authenticator.ts";
 import { beforeEach, describe, expect, it } from "vitest";
 import { LocalMember } from "../../../test/helpers/local-member.ts";
+import { type LocalV3, MAX_REQUEST_BYTES, localV3 } from "../../../test/helpers/local-v3.ts";
 import { encodeBase64 } from "../../bytes/base64.ts";
 import type { Bytes } from "../../bytes/bytes.ts";
 import { utf8Encode } from "../../bytes/utf8.ts";
 import { errNoLeader } from "../../errors.ts";
 import { StateMachine } from "../../store/state-machine.ts";
 import type { ApiReply } from "../exchange.ts";
-import { RouteTable } from "../route-table.ts";
-import { v3Routes } from "./routes.ts";
-
-const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
 
 let member: LocalMember;
-let table: RouteTable;
-let bugs: unknown[];
+let v3: LocalV3;
 
 beforeEach(() => {
   member = new LocalMember();
-  bugs = [];
-  table = new RouteTable(
-    v3Routes({
-      member,
-      authenticator: localAuthenticator(member),
-      limits: { maxTxnOps: 4, maxRequestBytes: MAX_REQUEST_BYTES },
-      version: "3.4.23",
-      minLeaseTtlSeconds: 2,
-      pause: () => Promise.resolve(),
-      onInternalError: (error) => bugs.push(error),
-    }),
-  );
+  v3 = localV3(member, { limits: { maxTxnOps: 4, maxRequestBytes: MAX_REQUEST_BYTES } });
 });
 
 function handle(path: string, body: unknown, method = "POST"): ApiReply | Promise<ApiReply> {
-  const route = table.find(method, path);
+  const route = v3.table.find(method, path);
   if (route === undefined) throw new Error(`no route for ${method} ${path}`);
   const text = typeof body === "string" ? body : JSON.stringify(body);
   return route.handle({ method, path, query: "", header: () => undefined, body: utf8Encode(text) });
@@ -259,7 +243,7 @@ describe("/v3/maintenance and /v3/cluster", () => {
   it("refuses alarms that there are not", async () => {
     expect((await call("/v3/maintenance/alarm", { action: "ACTIVATE" })).status).toBe(400);
     expect((await call("/v3/maintenance/alarm", { action: 9 })).status).toBe(400);
-    expect(bugs).toEqual([]);
+    expect(v3.bugs).toEqual([]);
   });
 
   it("gives the status with every field that monitoring reads, in an empty store too", async () => {
@@ -376,7 +360,7 @@ describe("paths and methods", () => {
       throw new TypeError("a bug");
     };
     expect((await call("/v3/kv/range", { key: "YQ==" })).json["code"]).toBe(13);
-    expect(bugs).toEqual([new TypeError("a bug")]);
+    expect(v3.bugs).toEqual([new TypeError("a bug")]);
   });
 
   it("refuses a body that is not JSON", async () => {

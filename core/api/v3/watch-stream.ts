@@ -56,6 +56,8 @@ export interface WatchStreamDeps {
   readonly fragmentTurnBytes: number;
   /** Asks for a call of `send` soon; asking again before it comes changes nothing. */
   readonly schedule: (stream: WatchStream) => void;
+  /** Tells the client of an error and ends the stream. */
+  readonly fail: (error: unknown) => void;
 }
 
 export class WatchStream {
@@ -293,11 +295,11 @@ export class WatchStream {
     return text;
   }
 
-  /** Ends the stream with a last line. */
-  end(line: Bytes): void {
+  /** Ends the stream because of an error, unless it has ended. */
+  fail(error: unknown): void {
+    if (this.#closed) return;
     this.close();
-    this.#sink.write(line);
-    this.#sink.end();
+    this.#deps.fail(error);
   }
 
   /** The client is gone: frees everything. */

@@ -1,28 +1,19 @@
-import { localAuthenticator } from "../../../test/helpers/local-authenticator.ts";
 import { beforeEach, describe, expect, it } from "vitest";
 import { LocalMember } from "../../../test/helpers/local-member.ts";
+import { type LocalV3, localV3 } from "../../../test/helpers/local-v3.ts";
 import { StreamCall, settle } from "../../../test/helpers/stream-call.ts";
 import { encodeBase64 } from "../../bytes/base64.ts";
 import { type Bytes, EMPTY, ascii, prefixEnd } from "../../bytes/bytes.ts";
-import { WatchService } from "./watch.ts";
-
-const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
 
 let member: LocalMember;
-let service: WatchService;
-let bugs: unknown[];
+let v3: LocalV3;
 let interval: () => void;
 let pauses: number;
 
 beforeEach(() => {
   member = new LocalMember();
-  bugs = [];
   pauses = 0;
-  service = new WatchService({
-    member,
-    authenticator: localAuthenticator(member),
-    maxRequestBytes: MAX_REQUEST_BYTES,
-    progressIntervalMs: 600_000,
+  v3 = localV3(member, {
     every: (_ms, call) => {
       interval = call;
       return () => {};
@@ -31,7 +22,6 @@ beforeEach(() => {
       pauses++;
       return settle();
     },
-    onInternalError: (error) => bugs.push(error),
   });
 });
 
@@ -52,7 +42,7 @@ const cancel = (id: number): string => JSON.stringify({ cancel_request: { watch_
 const PROGRESS = JSON.stringify({ progress_request: {} });
 
 function open(...messages: string[]): StreamCall {
-  return new StreamCall(service.handle, messages.join("\n"));
+  return new StreamCall(v3.handler("/v3/watch"), messages.join("\n"));
 }
 
 /** A line without the parts that are the same in all. */
@@ -101,7 +91,7 @@ describe("requests", () => {
   });
 
   it("may come in pieces, at any time, and on one line", async () => {
-    const call = new StreamCall(service.handle);
+    const call = new StreamCall(v3.handler("/v3/watch"));
     const text = create("a") + create("b");
     for (const char of text.slice(0, -1)) call.send(char);
     expect(await shortLines(call, 1)).toHaveLength(1);
@@ -134,11 +124,11 @@ describe("requests", () => {
   });
 
   it("that say nothing end the reply", async () => {
-    const call = new StreamCall(service.handle);
+    const call = new StreamCall(v3.handler("/v3/watch"));
     call.endBody();
     expect((await call.reply).status).toBe(200);
     expect(call.ended).toBe(true);
-    expect(service.streamCount).toBe(0);
+    expect(v3.watch.streamCount).toBe(0);
   });
 });
 
@@ -325,7 +315,7 @@ describe("the end", () => {
   it("frees everything when the client goes, whatever is under way", async () => {
     const calls = [open(create("a"), create("b")), open(create("a", { start_revision: 1 }))];
     for (const call of calls) await call.until(1);
-    expect(service.streamCount).toBe(2);
+    expect(v3.watch.streamCount).toBe(2);
     calls[1]!.slow = true;
     await put("a");
     calls[0]!.hangUp();
@@ -334,8 +324,8 @@ describe("the end", () => {
     calls[1]!.hangUp();
     await put("a");
     await settle();
-    expect(service.streamCount).toBe(0);
+    expect(v3.watch.streamCount).toBe(0);
     expect(member.store.watchStats()).toMatchObject({ watchers: 0, queuedEvents: 0 });
-    expect(bugs).toEqual([]);
+    expect(v3.bugs).toEqual([]);
   });
 });

@@ -1,19 +1,19 @@
 import { beforeEach, expect, it } from "vitest";
 import { LocalMember } from "../../../test/helpers/local-member.ts";
+import { type LocalV3, localV3 } from "../../../test/helpers/local-v3.ts";
 import { StreamCall, settle } from "../../../test/helpers/stream-call.ts";
 import { errNoLeader } from "../../errors.ts";
-import { keepAliveHandler } from "./keep-alive.ts";
 
 let member: LocalMember;
-let bugs: unknown[];
+let v3: LocalV3;
 
 beforeEach(async () => {
   member = new LocalMember();
-  bugs = [];
+  v3 = localV3(member);
   await member.propose({ kind: "leaseGrant", id: "7", ttlSeconds: 30 });
 });
 
-const open = (body: string): StreamCall => new StreamCall(keepAliveHandler({ member, onInternalError: (error) => bugs.push(error) }), body);
+const open = (body: string): StreamCall => new StreamCall(v3.handler("/v3/lease/keepalive"), body);
 
 const header = () => ({ cluster_id: member.clusterId, member_id: member.memberId, revision: "1", raft_term: "2" });
 const renewed = (id: string, ttl?: string) => ({ result: { header: header(), ID: id, ...(ttl === undefined ? {} : { TTL: ttl }) } });
@@ -60,7 +60,7 @@ it("tells a failure by status when it is the first, and in the stream afterwards
   await settle();
   expect(call.ended).toBe(true);
   expect((await open(`{"ID":7}`).reply).status).toBe(503);
-  expect(bugs).toEqual([]);
+  expect(v3.bugs).toEqual([]);
 });
 
 it("renews no faster than the client reads, and nothing once it is gone", async () => {

@@ -1,0 +1,11 @@
+/** The prefix of a message in gRPC: whether it is compressed, and how long it is. Source: gRPC over HTTP2, "Length-Prefixed-Message". */
+import type { Bytes } from "../../bytes/bytes.ts";
+
+/** Bytes before a message. */
+export const GRPC_PREFIX_BYTES = 5;
+
+/** @param message protobuf, not compressed */
+export function grpcMessage(message: Bytes): Bytes {
+  const { length } = message;
+  return (String.fromCharCode(0, length >>> 24, (length >>> 16) & 255, (length >>> 8) & 255, length & 255) + message) as Bytes;
+}
