@@ -258,10 +258,11 @@ export class Membership {
     if (active < quorum) throw errUnhealthy();
   }
 
+  /** Who is heard from is started, also where its own word about itself is still on its way into the log. */
   #count(status: Status, ids: readonly NodeId[]): { started: number; active: number } {
-    const started = ids.filter((id) => this.#member(id)?.meta.boot !== undefined).length;
-    const active = ids.filter((id) => id === status.id || status.progress[id]?.active === true).length;
-    return { started, active };
+    const isActive = (id: NodeId) => id === status.id || status.progress[id]?.active === true;
+    const started = ids.filter((id) => isActive(id) || this.#member(id)?.meta.boot !== undefined).length;
+    return { started, active: ids.filter(isActive).length };
   }
 
   #newId(): NodeId {
