@@ -21,6 +21,7 @@ import { Replica } from "../core/replica/replica.ts";
 import { RaftConsensus } from "../core/replica/raft-consensus.ts";
 import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
 import { beginningOf } from "./cluster/beginning.ts";
+import { peerNotices } from "./cluster/peer-notices.ts";
 import { peerTransport } from "./cluster/peer-transport.ts";
 import { compactionPolicy, initialCluster, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
 import { HttpListener } from "./http-listener.ts";
@@ -67,7 +68,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const failed = new Promise<Error>((tell) => (onFailed = tell));
   let onRemoved: () => void = () => {};
   const removed = new Promise<void>((tell) => (onRemoved = tell));
-  const onNotice = (level: "info" | "warn", message: string, details?: Record<string, unknown>) => logger[level](details ?? {}, message);
+  const onNotice = noticesTo(logger);
   const { consensus, transport } = consensusOf(settings, storage, logger);
   const replica = new Replica({
     consensus: new MeasuredConsensus(consensus, measures),
@@ -148,6 +149,10 @@ async function recoverQuorumLoss(settings: Settings, directory: string, fileSyst
   else logger.warn(made, "this member goes on as a new cluster of itself alone; add the others as new members, without their old data");
 }
 
+function noticesTo(logger: Logger) {
+  return (level: "info" | "warn", message: string, details: Record<string, unknown> = {}) => logger[level](details, message);
+}
+
 /** The consensus among members over TCP, on this member's log. */
 function consensusOf(
   settings: Settings,
@@ -160,8 +165,11 @@ function consensusOf(
     boot: () => consensus.boot,
     diskId: () => consensus.identity.diskId,
   };
-  const transport = peerTransport(settings, identity, (remote, reason) =>
-    logger.warn({ remote, reason }, "a connection between members was turned away"),
+  const onNotice = noticesTo(logger);
+  const transport = peerTransport(
+    settings,
+    identity,
+    peerNotices(onNotice, () => clock.monotonicMs()),
   );
   const electionTicks = Math.round(settings["election-timeout"] / settings["heartbeat-interval"]);
   const consensus: RaftConsensus = new RaftConsensus({
@@ -186,7 +194,7 @@ function consensusOf(
         known,
       ),
     onRepairs: (repairs) => repairs.forEach((repair) => logger.warn(repair)),
-    onNotice: (level, message, details) => logger[level](details ?? {}, message),
+    onNotice,
   });
   return { consensus, transport };
 }

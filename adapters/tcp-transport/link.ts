@@ -97,12 +97,20 @@ export class Link {
     this.#reader.bytesMax = FRAME_BYTES_MAX;
   }
 
+  /**
+   * Without an error what was sent still leaves, if the other side takes it. After an error nobody waits for it: a dead peer would
+   * hold a whole queue in memory.
+   */
   close(error: Error | undefined): void {
     if (this.#closed) return;
-    this.#flush();
+    if (error === undefined) {
+      this.#flush();
+      this.socket.setTimeout(SILENT_MS_MAX, () => this.socket.destroy());
+      this.socket.destroySoon();
+    } else this.socket.destroy();
     this.#closed = true;
+    this.#waiting = [];
     clearInterval(this.#watchdog);
-    this.socket.destroySoon();
     this.#events.closed(error);
   }
 
@@ -139,6 +147,7 @@ export class Link {
   }
 
   #watch(): void {
+    if (this.socket.isPaused()) this.#heardAt = performance.now(); // nothing can be heard, by this side's own wish
     const silent = performance.now() - this.#heardAt;
     if (silent > SILENT_MS_MAX) this.close(new Error(`nothing heard for ${Math.round(silent)} ms`));
     else if (silent > PING_AFTER_MS) this.send({ ping: performance.now() });

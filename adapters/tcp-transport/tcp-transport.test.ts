@@ -1,5 +1,5 @@
 import { crc32 as crc } from "node:zlib";
-import { connect } from "node:net";
+import { type Socket, connect } from "node:net";
 import { once } from "node:events";
 import { afterEach, describe, expect, test } from "vitest";
 import { RecordingHost, transportContract } from "../../test/contract/transport-port.ts";
@@ -31,12 +31,19 @@ describe("TcpTransport", () => {
 
   async function start(id: string, more: Partial<TcpTransportOptions> = {}) {
     const refused: string[] = [];
-    const made = make(id, { onRefused: (_remote, reason) => refused.push(reason), ...more });
+    const remotes: string[] = [];
+    const made = make(id, {
+      onRefused: ({ remote, reason }) => {
+        remotes.push(remote);
+        refused.push(reason);
+      },
+      ...more,
+    });
     const host = new RecordingHost();
     await made.transport.start(host);
     await made.transport.listen();
     running.push(made.transport);
-    return { ...made, host, refused };
+    return { ...made, host, refused, remotes };
   }
 
   /** Sends raw bytes and resolves with what came back once the other side has closed. */
@@ -75,6 +82,68 @@ describe("TcpTransport", () => {
     const one = await start("1");
     await raw(one.transport.ports()[0]!, encodeFrame(greeting));
     expect(one.refused).toEqual([reason]);
+  });
+
+  test("who sends what is no message is cut off, counted and named, whoever dialled", async () => {
+    const one = await start("1");
+    const nonsense = "a frame that is no message of the consensus";
+    await raw(one.transport.ports()[0]!, Buffer.concat([encodeFrame(hello), encodeFrame({ m: "nonsense" }), encodeFrame({ m: "late" })]));
+    expect(one.refused).toEqual([nonsense]);
+    expect(one.transport.refused()).toEqual({ [nonsense]: 1 });
+    expect(one.host.messages).toEqual([]);
+    // On the connection that this member dialled, as an answer.
+    const two = await start("2");
+    one.transport.setPeers([two.address()]);
+    await expect.poll(() => one.transport.stats()[0]?.connected).toBe(true);
+    two.transport.send("1", "nonsense");
+    await expect.poll(() => one.transport.refused()).toEqual({ [nonsense]: 2 });
+    expect(one.host.lost).toContain("2");
+  });
+
+  test("the log names each change of a connection once, with the reason", async () => {
+    const said: (string | null)[] = [];
+    const one = await start("1", { onPeer: (peer, problem) => said.push(peer.id === "2" ? problem : "who?") });
+    const two = await start("2");
+    const address = two.address();
+    await two.transport.stop();
+    one.transport.setPeers([address]);
+    await one.host.until(() => one.host.lost.length > 3);
+    expect(said).toEqual([expect.stringContaining("ECONNREFUSED")]);
+    const again = await start("2", { addresses: [{ host: "127.0.0.1", port: Number(new URL(address.urls[0]!).port), secure: false }] });
+    await expect.poll(() => said.length).toBe(2);
+    expect(said[1]).toBeNull();
+    await again.transport.stop();
+    await expect.poll(() => said.length).toBeGreaterThanOrEqual(3);
+    expect(said[2]).toMatch(/closed|ECONNRE/);
+  });
+
+  test("why a TLS handshake failed is told with the address, also when the connection is gone by then", async () => {
+    const one = await start("1", { addresses: [{ host: "127.0.0.1", port: 0, secure: true }] });
+    await raw(one.transport.ports()[0]!, Buffer.from("no TLS"));
+    const gone = connect(one.transport.ports()[0]!, "127.0.0.1");
+    await once(gone, "connect");
+    gone.destroy();
+    await expect.poll(() => one.refused.length).toBe(2);
+    expect(one.remotes).toEqual(["127.0.0.1", "127.0.0.1"]);
+    expect(one.refused[0]).toMatch(/^TLS: /);
+  });
+
+  test("who only holds a place makes room for a member", async () => {
+    const one = await start("1", { connectionsMax: 4 });
+    const two = await start("2");
+    const idle: Socket[] = [];
+    for (let n = 0; n < 6; n++) {
+      const socket = connect(one.transport.ports()[0]!, "127.0.0.1");
+      socket.on("error", () => {});
+      await once(socket, "connect");
+      idle.push(socket);
+    }
+    two.transport.setPeers([one.address()]);
+    await expect.poll(() => two.transport.stats()[0]?.connected).toBe(true);
+    await expect.poll(() => idle.map(({ destroyed }) => destroyed)).toEqual([true, true, true, false, false, false]);
+    expect(one.transport.refused()).toEqual({ "too many connections": 3 });
+    for (const socket of idle) socket.destroy();
+    expect(two.transport.stats()[0]?.connected).toBe(true);
   });
 
   test("whom the host does not admit is told why, in both directions", async () => {
@@ -172,6 +241,22 @@ describe("TcpTransport", () => {
     const closed = once(socket, "close");
     await one.transport.stop();
     await closed;
+  });
+
+  test("a snapshot of which nothing more comes is given up", async () => {
+    const one = await start("1", { snapshotStallMs: 30 });
+    const two = await start("2");
+    one.transport.setPeers([two.address()]);
+    await expect.poll(() => one.transport.stats()[0]?.connected).toBe(true);
+    let read = () => {};
+    two.host.readSnapshot = async function* () {
+      yield new Uint8Array(10);
+      await new Promise<void>((resolve) => (read = resolve)); // a disk that hangs
+    };
+    const chunks = one.transport.fetchSnapshot("2", "s")[Symbol.asyncIterator]();
+    expect((await chunks.next()).value).toHaveLength(10);
+    await expect(chunks.next()).rejects.toMatchObject({ reason: "snapshotFailed", message: "nothing of the snapshot came for 30 ms" });
+    read();
   });
 
   test("a snapshot stream keeps to its rate and holds up no message", async () => {

@@ -4,6 +4,7 @@
  * Each member dials each other one and sends its messages and calls on the connection it dialled; answers to calls come back on the
  * same one. A snapshot has a connection of its own, so that it delays no heartbeat. Whoever talks nonsense, is of another cluster,
  * or is not admitted by the host (removed, another disk, an old copy of a disk) is closed, counted by reason and named to `onRefused`.
+ * Connections that have not said who they are give way to newer ones when there are too many.
  */
 import { type Server, type Socket, connect, createServer } from "node:net";
 import { type SecureContextOptions, connect as connectTls, createServer as createTlsServer } from "node:tls";
@@ -29,6 +30,8 @@ const RECONNECT_MS_MIN = 50;
 const RECONNECT_MS_MAX = 2_000;
 /** Connections taken at once; members are few, and each needs two and one for a snapshot. */
 const CONNECTIONS_MAX = 256;
+/** A snapshot of which nothing comes for so long is given up, in milliseconds: the member can then ask for another. */
+const SNAPSHOT_STALL_MS = 30_000;
 
 export interface PeerTls extends SecureContextOptions {
   /** Ask peers for a certificate and refuse those without a valid one (`--peer-client-cert-auth`). */
@@ -47,8 +50,23 @@ export interface TcpTransportOptions {
   readonly tls?: PeerTls;
   /** Bytes a second that one snapshot stream may take of the network. */
   readonly snapshotBytesPerSecond: number;
+  /** See SNAPSHOT_STALL_MS. */
+  readonly snapshotStallMs?: number;
+  /** See CONNECTIONS_MAX. */
+  readonly connectionsMax?: number;
   /** Told of each peer that was turned away, and why. */
-  readonly onRefused?: (remote: string, reason: string) => void;
+  readonly onRefused?: (refusal: RefusedConnection) => void;
+  /** Told when a peer is reached, when it is no longer, and when the reason why it is not has changed. */
+  readonly onPeer?: (peer: PeerAddress, problem: string | null) => void;
+}
+
+/** A connection that was turned away. */
+export interface RefusedConnection {
+  /** IP address; "?" when it was gone before it could be asked. */
+  readonly remote: string;
+  /** Whom it said to be, or was taken for. */
+  readonly member?: NodeId;
+  readonly reason: string;
 }
 
 interface Peer {
@@ -58,6 +76,8 @@ interface Peer {
   stopped: boolean;
   reconnects: number;
   problem: string | null;
+  /** What `onPeer` was told last; undefined before the first time. */
+  told: string | null | undefined;
   dropped: number;
   sentBytes: number;
   sentFrames: number;
@@ -77,6 +97,10 @@ export class TcpTransport implements Transport {
   readonly #accepted = new Map<Socket, PeerClaim | null>();
   /** Every connection to this member, also those in the middle of a TLS handshake: the end waits for none of them. */
   readonly #incoming = new Set<Socket>();
+  /** Those that have not said who they are, oldest first, by address and port: TLS puts another socket around the one that came. */
+  readonly #strangers = new Map<string, Socket>();
+  /** Whose connection was closed last. Node forgets the address of a socket before it tells that its TLS handshake failed. */
+  #closedRemote = "?";
   /**
    * Who is connected to this member, and how to answer: a member whose log is behind may be led by one that its configuration does not
    * have yet, and would never catch up if it could not answer.
@@ -107,11 +131,7 @@ export class TcpTransport implements Transport {
   async #listen(): Promise<void> {
     for (const { host: address, port, secure } of this.#options.addresses) {
       const server = this.#createServer(secure);
-      server.maxConnections = CONNECTIONS_MAX;
-      server.on("connection", (socket) => {
-        this.#incoming.add(socket);
-        socket.on("close", () => this.#incoming.delete(socket));
-      });
+      server.on("connection", (socket) => this.#arrived(socket));
       await new Promise<void>((resolve, reject) => {
         server.once("error", (cause) =>
           reject(
@@ -126,7 +146,7 @@ export class TcpTransport implements Transport {
         );
         server.listen(port, address, resolve);
       });
-      server.on("error", (error) => this.#turnAway("listener", error.message));
+      server.on("error", (error) => this.#turnAway({ remote: "listener", reason: error.message }));
       this.#servers.push(server);
     }
   }
@@ -149,8 +169,28 @@ export class TcpTransport implements Transport {
       },
       (socket) => this.#accept(socket),
     );
-    server.on("tlsClientError", (error, socket) => this.#turnAway(socket.remoteAddress ?? "?", `TLS: ${error.message}`));
+    server.on("tlsClientError", (error, socket) => {
+      this.#turnAway({ remote: socket.remoteAddress ?? this.#closedRemote, reason: `TLS: ${error.message}` });
+    });
     return server;
+  }
+
+  /** A connection, before any TLS. Members are never kept out by those who only hold a place: the oldest of these makes room. */
+  #arrived(socket: Socket): void {
+    const [remote, key] = [socket.remoteAddress ?? "?", keyOf(socket)];
+    this.#incoming.add(socket);
+    this.#strangers.set(key, socket);
+    socket.on("close", () => {
+      this.#closedRemote = remote;
+      this.#incoming.delete(socket);
+      if (this.#strangers.get(key) === socket) this.#strangers.delete(key);
+    });
+    if (this.#incoming.size <= (this.#options.connectionsMax ?? CONNECTIONS_MAX)) return;
+    const [oldest] = this.#strangers;
+    if (oldest === undefined) return;
+    this.#strangers.delete(oldest[0]);
+    this.#turnAway({ remote: oldest[1].remoteAddress ?? "?", reason: "too many connections" });
+    oldest[1].destroy();
   }
 
   setPeers(addresses: readonly PeerAddress[]): void {
@@ -178,6 +218,7 @@ export class TcpTransport implements Transport {
         stopped: false,
         reconnects: 0,
         problem: "not connected yet",
+        told: undefined,
         dropped: 0,
         sentBytes: 0,
         sentFrames: 0,
@@ -209,20 +250,20 @@ export class TcpTransport implements Transport {
     let ended = false;
     let failure: Error | undefined;
     let wake = () => {};
+    const stallMs = this.#options.snapshotStallMs ?? SNAPSHOT_STALL_MS;
+    const failed = (why: string) => new QuorateError("unavailable", "snapshotFailed", why, { peer: from });
     const link = await this.#dial(address, { purpose: "snapshot", snapshot: id }, (link) => ({
       value: (value) => {
-        const { chunk, end, error } = value as { chunk?: Uint8Array; end?: number; error?: Answer["error"] };
+        const { chunk, end, error } = (value ?? {}) as { chunk?: Uint8Array; end?: number; error?: Answer["error"] };
         if (chunk instanceof Uint8Array) {
           arrived.push(chunk);
           if (arrived.length > 8) link.socket.pause(); // the disk is slower than the network
         } else if (end === 1) ended = true;
-        else
-          failure = new QuorateError("unavailable", "snapshotFailed", error?.message ?? "an unknown frame in a snapshot", { peer: from });
+        else failure = failed(error?.message ?? "an unknown frame in a snapshot");
         wake();
       },
       closed: (error) => {
-        if (!ended)
-          failure ??= error ?? new QuorateError("unavailable", "snapshotFailed", "the stream of a snapshot broke", { peer: from });
+        if (!ended) failure ??= error ?? failed("the stream of a snapshot broke");
         wake();
       },
     }));
@@ -236,7 +277,12 @@ export class TcpTransport implements Transport {
         }
         if (failure !== undefined) throw failure;
         if (ended) return;
+        const stalled = setTimeout(() => {
+          failure ??= failed(`nothing of the snapshot came for ${stallMs} ms`);
+          wake();
+        }, stallMs);
         await new Promise<void>((resolve) => (wake = resolve));
+        clearTimeout(stalled);
       }
     } finally {
       link.close(undefined);
@@ -287,26 +333,33 @@ export class TcpTransport implements Transport {
   async #keepConnected(peer: Peer): Promise<void> {
     let pause = RECONNECT_MS_MIN;
     while (!peer.stopped) {
+      let connectedAt: number | null = null;
       try {
         await new Promise<void>((resolve, reject) => {
-          this.#dial(peer.address, { purpose: "messages" }, () => ({
+          this.#dial(peer.address, { purpose: "messages" }, (link) => ({
             value: (value) => this.#answered(peer, value),
             closed: (error) => {
               peer.problem = error?.message ?? "the connection was closed";
+              if (error instanceof FrameError) {
+                this.#turnAway({ remote: link.socket.remoteAddress ?? "?", member: peer.address.id, reason: error.message });
+              }
               resolve();
             },
             roundTrip: (ms) => (peer.roundTripMs = ms),
           })).then((link) => {
+            if (link.isClosed) return; // with the frame after its welcome
             if (peer.stopped) link.close(undefined);
             peer.link = link;
             peer.problem = null;
-            pause = RECONNECT_MS_MIN;
+            connectedAt = performance.now();
+            this.#tell(peer);
           }, reject);
         });
       } catch (error) {
-        // Tried again after a pause; `unreachable` tells the consensus, `stats` an operator.
+        // Tried again after a pause; `unreachable` tells the consensus, `stats` and `onPeer` an operator.
         peer.problem = error instanceof Error ? error.message : String(error);
       }
+      if (connectedAt !== null && performance.now() - connectedAt > RECONNECT_MS_MAX) pause = RECONNECT_MS_MIN;
       if (peer.link !== null) {
         peer.sentBytes += peer.link.sentBytes;
         peer.sentFrames += peer.link.sentFrames;
@@ -316,14 +369,22 @@ export class TcpTransport implements Transport {
       peer.calls.broken();
       this.#host?.unreachable(peer.address.id);
       if (peer.stopped) return;
+      this.#tell(peer);
       await delay(pause, undefined, { ref: false, signal: this.#stopping.signal }).catch(() => undefined);
       pause = Math.min(RECONNECT_MS_MAX, pause * 2);
     }
   }
 
+  /** Once for each change. */
+  #tell(peer: Peer): void {
+    if (peer.told === peer.problem) return;
+    peer.told = peer.problem;
+    this.#options.onPeer?.(peer.address, peer.problem);
+  }
+
   #answered(peer: Peer, value: unknown): void {
     if (typeof value === "object" && value !== null && "m" in value) {
-      this.#host?.message(peer.address.id, value.m); // from one that does not know this member as a peer
+      this.#message(peer.address.id, value.m); // from one that does not know this member as a peer
       return;
     }
     if (typeof value !== "object" || value === null || typeof (value as Answer).re !== "number") {
@@ -385,7 +446,7 @@ export class TcpTransport implements Transport {
           if (welcome.success && (to === "0" || (welcome.data.id === to && welcome.data.clusterId === this.#options.clusterId()))) {
             const refusal = to === "0" ? null : this.#admit(welcome.data);
             if (refusal !== null) {
-              this.#turnAway(`${socket.remoteAddress ?? "?"} (member ${to})`, refusal.message);
+              this.#turnAway({ remote: socket.remoteAddress ?? "?", member: to, reason: refusal.message });
               link.close(new Error(`not talked to: ${refusal.message}`));
               return;
             }
@@ -415,7 +476,7 @@ export class TcpTransport implements Transport {
   #accept(socket: Socket): void {
     this.#accepted.set(socket, null);
     socket.on("close", () => this.#accepted.delete(socket));
-    const remote = socket.remoteAddress ?? "?";
+    const [remote, key] = [socket.remoteAddress ?? "?", keyOf(socket)];
     let from: NodeId | null = null;
     const timer = setTimeout(() => link.close(new FrameError("no handshake in time")), HANDSHAKE_MS_MAX);
     const events: LinkEvents = {
@@ -429,7 +490,7 @@ export class TcpTransport implements Transport {
         if (!hello.success) throw new FrameError("no hello");
         const refusal = this.#judge(hello.data);
         if (refusal !== null) {
-          this.#turnAway(`${remote} (member ${hello.data.from})`, refusal.message);
+          this.#turnAway({ remote, member: hello.data.from, reason: refusal.message });
           link.send({ refused: refusal.message, kind: refusal.kind });
           link.close(undefined);
           return;
@@ -440,6 +501,7 @@ export class TcpTransport implements Transport {
           return;
         }
         link.trust();
+        this.#strangers.delete(key);
         from = hello.data.from;
         this.#accepted.set(socket, { id: from, boot: hello.data.boot, diskId: hello.data.diskId ?? "0" });
         if (hello.data.purpose === "messages") this.#callers.set(from, { link, address: { id: from, urls: hello.data.urls ?? [] } });
@@ -448,7 +510,7 @@ export class TcpTransport implements Transport {
       closed: (error) => {
         clearTimeout(timer);
         if (from !== null && this.#callers.get(from)?.link === link) this.#callers.delete(from);
-        if (error instanceof FrameError) this.#turnAway(from === null ? remote : `${remote} (member ${from})`, error.message);
+        if (error instanceof FrameError) this.#turnAway({ remote, ...(from === null ? {} : { member: from }), reason: error.message });
       },
     };
     const link = new Link(socket, events, HELLO_BYTES_MAX);
@@ -482,7 +544,7 @@ export class TcpTransport implements Transport {
   #received(link: Link, from: NodeId, value: unknown): void {
     const frame = value as Incoming | null;
     if (typeof frame !== "object" || frame === null) throw new FrameError("a frame that is neither message nor call");
-    if ("m" in frame) this.#host!.message(from, frame.m);
+    if ("m" in frame) this.#message(from, frame.m);
     else if (typeof frame.q === "number" && "call" in frame) {
       const re = frame.q;
       this.#host!.call(from, frame.call).then(
@@ -490,6 +552,11 @@ export class TcpTransport implements Transport {
         (error: unknown) => link.send({ re, error: encodeError(error) }),
       );
     } else throw new FrameError("a frame that is neither message nor call");
+  }
+
+  /** @throws FrameError, which closes the link, for what is none */
+  #message(from: NodeId, message: unknown): void {
+    if (this.#host?.message(from, message) === false) throw new FrameError("a frame that is no message of the consensus");
   }
 
   /** Chunks at the rate allowed, as fast as the peer takes them. */
@@ -510,9 +577,14 @@ export class TcpTransport implements Transport {
     }
   }
 
-  #turnAway(remote: string, reason: string): void {
-    const kind = reason.split(":")[0]!;
+  #turnAway(refusal: RefusedConnection): void {
+    const kind = refusal.reason.split(":")[0]!;
     this.#refused[kind] = (this.#refused[kind] ?? 0) + 1;
-    this.#options.onRefused?.(remote, reason);
+    this.#options.onRefused?.(refusal);
   }
+}
+
+/** Names the connection, whichever socket stands for it. */
+function keyOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress ?? "?"} ${remotePort ?? "?"}`;
 }

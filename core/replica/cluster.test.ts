@@ -1,7 +1,7 @@
 /** Three members in one process, over the memory log and the memory network, on a clock that the test moves. */
 import { afterEach, describe, expect, test } from "vitest";
 import { MemoryLogDisk, MemoryLogStorage } from "../../adapters/memory/log-storage.ts";
-import { MemoryNetwork } from "../../adapters/memory/transport.ts";
+import { MemoryNetwork, type MemoryTransport } from "../../adapters/memory/transport.ts";
 import { ascii } from "../bytes/bytes.ts";
 import type { RangeRequest } from "../store/command.ts";
 import type { StateMachine } from "../store/state-machine.ts";
@@ -20,9 +20,13 @@ class Cluster {
   readonly network = new MemoryNetwork();
   readonly clock = { now: 1_000_000 };
   readonly disks = new Map<string, MemoryLogDisk>();
-  readonly members = new Map<string, { replica: Replica; consensus: RaftConsensus }>();
+  readonly members = new Map<string, { replica: Replica; consensus: RaftConsensus; transport: MemoryTransport }>();
   readonly failures: string[] = [];
+  /** What each member told its operator, oldest first. */
+  readonly notices: { readonly id: string; readonly level: string; readonly message: string }[] = [];
   snapshotEntries = 1_000_000;
+  /** Members tell the others their names, disks and boots, as they do in production. */
+  publish = false;
 
   async start(id: string, founding: readonly string[] = IDS): Promise<void> {
     const disk = this.disks.get(id) ?? new MemoryLogDisk();
@@ -51,15 +55,15 @@ class Cluster {
       quotaBytes: 1e9,
       autoCompaction: { mode: "off" },
       strictReconfigCheck: true,
-      attributes: () => null,
+      attributes: () => (this.publish ? meta(id) : null),
       onRemoved: () => {},
       onFailed: (error) => this.failures.push(`${id}: ${error.message}`),
-      onNotice: () => {},
+      onNotice: (level, message) => this.notices.push({ id, level, message }),
       diskBytes: () => 0,
       logReserve: () => disk.reserve,
     });
     await replica.start();
-    this.members.set(id, { replica, consensus });
+    this.members.set(id, { replica, consensus, transport });
   }
 
   replica(id: string): Replica {
@@ -432,6 +436,41 @@ describe("Replica on RaftConsensus", () => {
     const disarm = { kind: "alarm", action: "deactivate", alarm: { memberId: leader, alarm: "nospace" } } as const;
     await cluster.during(cluster.replica(leader).propose(disarm));
     await cluster.put(leader, "more");
+  });
+
+  test("each member tells its operator who leads, and when nobody does, once", async () => {
+    const leader = await three();
+    const [a, b] = others(leader);
+    const of = (id: string) => cluster.notices.filter((notice) => notice.id === id).map(({ level, message }) => `${level}: ${message}`);
+    const { term } = cluster.replica(leader).status();
+    expect(of(leader).at(-1)).toBe(`info: leader is this member in term ${term}`);
+    expect(of(a!).at(-1)).toBe(`info: leader is member ${leader} in term ${term}`);
+    await cluster.kill(leader);
+    await cluster.kill(b!);
+    const before = of(a!).length;
+    await cluster.run(20_000); // many elections that nobody wins
+    expect(of(a!).slice(before)).toEqual(["warn: no leader: writes and linearizable reads wait for an election"]);
+  });
+
+  test("a boot that somebody claims without proof ends no member and is not kept for strangers", async () => {
+    cluster = new Cluster();
+    cluster.publish = true;
+    for (const id of IDS) await cluster.start(id);
+    const leader = await cluster.untilLeader();
+    await cluster.run(1_000);
+    const [other] = others(leader);
+    const host = cluster.members.get(leader)!.transport.hostOf()!;
+    const { boot } = cluster.members.get(other!)!.consensus;
+    const claim = { id: other!, diskId: `9${other}` };
+    expect(host.admit({ ...claim, boot })).toBeNull();
+    // A forged one: the member itself is put off, which it survives.
+    expect(host.admit({ ...claim, boot: 1_000_000 })).toBeNull();
+    expect(host.admit({ ...claim, boot })?.kind).toBe("stranger");
+    // What the members agreed on is final: an old copy of the disk has to end.
+    expect(host.admit({ ...claim, boot: boot - 1 })?.kind).toBe("stale");
+    // Of ids that are no members nothing is kept.
+    expect(host.admit({ id: "99", diskId: "1", boot: 1_000_000 })).toBeNull();
+    expect(host.admit({ id: "99", diskId: "1", boot: 1 })).toBeNull();
   });
 
   test("leadership moves when it is asked to, and when its holder stops in order", async () => {

@@ -108,7 +108,7 @@ export class RaftConsensus implements Consensus {
   /** The disk was found hanging, and an operator was told. */
   #stalled = false;
   #config: { current: Config; index: Index; committed: boolean };
-  /** Newest opening of each peer's storage that was seen. */
+  /** Newest opening of each peer's storage that was claimed on a connection. */
   readonly #boots = new Map<NodeId, number>();
   /** Peers whose connection broke, and of whom nothing came since: sooner known than by the core's clock. */
   readonly #lost = new Set<NodeId>();
@@ -311,15 +311,13 @@ export class RaftConsensus implements Consensus {
     this.#ask(round.waiting, round.since);
   }
 
-  #message(from: NodeId, message: unknown): void {
-    if (this.#node === null || this.#stopped) return;
-    if (!isMessage(message) || message.from !== from) {
-      this.#options.onNotice("warn", "a peer sent what is no message; it was dropped", { from });
-      return;
-    }
+  #message(from: NodeId, message: unknown): boolean {
+    if (!isMessage(message) || message.from !== from) return false;
+    if (this.#node === null || this.#stopped) return true;
     this.#lost.delete(from);
     this.#node.step(message);
     this.#planPump();
+    return true;
   }
 
   propose(data: Uint8Array): Proposed {
@@ -534,6 +532,7 @@ export class RaftConsensus implements Consensus {
 
   #setConfig(config: { current: Config; index: Index; committed: boolean }): void {
     this.#config = config;
+    for (const id of this.#boots.keys()) if (!membersOf(config.current).includes(id)) this.#boots.delete(id);
     this.#lookAround();
     const { current, committed } = config;
     const others = membersOf(current).filter((id) => id !== this.identity.memberId);
@@ -554,15 +553,26 @@ export class RaftConsensus implements Consensus {
   #admit({ id, boot, diskId }: PeerClaim): PeerRefusal | null {
     const { current, committed } = this.#config;
     if (committed && isGone(current, id)) return { kind: "removed", message: `member ${id} was removed from the cluster` };
-    const known = parseMemberMeta(current.meta[id]);
+    const agreed = this.#agreed();
+    const known = parseMemberMeta(agreed?.meta[id]);
     if (known.diskId !== undefined && known.diskId !== "0" && known.diskId !== diskId) {
       return { kind: "replaced", message: `member ${id} comes with another disk than it had: remove it, and add it as a new member` };
     }
-    if (boot < Math.max(known.boot ?? 0, this.#boots.get(id) ?? 0)) {
+    if (boot < (known.boot ?? 0)) {
       return { kind: "stale", message: `member ${id} comes with an older boot than before: a copy of an old disk` };
     }
-    this.#boots.set(id, boot);
+    // What was only claimed on some connection must not end the member that is meant: it is told "not now".
+    if (boot < (this.#boots.get(id) ?? 0)) {
+      return { kind: "stranger", message: `somebody with a newer boot has called itself member ${id} here` };
+    }
+    if (membersOf(current).includes(id)) this.#boots.set(id, boot);
     return null;
+  }
+
+  /** The configuration that a majority has agreed on, as far as this member knows. */
+  #agreed(): Config | undefined {
+    const { current, committed } = this.#config;
+    return committed || this.#node === null ? current : this.#node.configAt(this.#node.status().commit)?.config;
   }
 
   #turnedAway(by: NodeId, { kind, message }: PeerRefusal): void {

@@ -134,6 +134,8 @@ export class Replica implements Member {
   #stopping = false;
   #leader: string | null = null;
   #lastLeader: string | null = null;
+  /** Whom the log has named last. */
+  #toldLeader: string | null = null;
   /** Those who wait for a leader: woken by each tick and each change of office. */
   #untilTick: (() => void)[] = [];
   /** Those who wait until this member has applied what the leader did for them. */
@@ -411,6 +413,7 @@ export class Replica implements Member {
     this.#leading = leading;
     this.#term = term;
     this.#wake();
+    this.#tellLeader(leader);
     if (leader !== null && leader !== this.#lastLeader) {
       this.#lastLeader = leader;
       this.stats.leaderChanges++;
@@ -427,6 +430,20 @@ export class Replica implements Member {
       this.#waiters.delete(index);
       waiter.reject(errLeaderChanged()); // the outcome is unknown
     }
+  }
+
+  /** An operator reads who leads, and since when nobody does: the first thing to know when writes fail. */
+  #tellLeader(leader: string | null): void {
+    if (this.#stopping || leader === this.#toldLeader) return;
+    this.#toldLeader = leader;
+    const term = this.#term;
+    if (leader === null) {
+      this.#options.onNotice("warn", "no leader: writes and linearizable reads wait for an election", { term, was: this.#lastLeader });
+      return;
+    }
+    const name = this.#consensus.members().find(({ id }) => id === leader)?.meta.name ?? "";
+    const who = leader === this.memberId ? "this member" : `member ${leader}`;
+    this.#options.onNotice("info", `leader is ${who} in term ${term}`, name === "" ? {} : { name });
   }
 
   #fail(error: Error): void {

@@ -29,7 +29,8 @@ export interface PeerRefusal {
 
 /** Who the transport works for. Nothing here may block; what a peer sent was checked for form, not for sense. */
 export interface TransportHost {
-  message(from: NodeId, message: unknown): void;
+  /** @returns false for what is no message at all: the connection that it came by is to be closed, counted and named */
+  message(from: NodeId, message: unknown): boolean;
   /** Answers a call of a peer. What it throws reaches the caller as a `QuorateError` of the same code and reason. */
   call(from: NodeId, request: unknown): Promise<unknown>;
   /** Answers somebody who does not belong to the cluster yet: the members, so that it can join. */

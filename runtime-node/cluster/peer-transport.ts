@@ -4,6 +4,7 @@ import { type PeerTls, TcpTransport } from "../../adapters/tcp-transport/tcp-tra
 import { ConfigError } from "../config.ts";
 import { parseClientUrl } from "../client-url.ts";
 import type { Settings } from "../settings.ts";
+import type { PeerNotices } from "./peer-notices.ts";
 
 /** Bytes a second that one snapshot on its way to a peer may take: heartbeats and appends go on beside it. */
 const SNAPSHOT_BYTES_PER_SECOND = 100 * 1024 * 1024;
@@ -18,11 +19,7 @@ export interface PeerIdentity {
 }
 
 /** @throws ConfigError for a certificate that cannot be read */
-export function peerTransport(
-  settings: Settings,
-  identity: PeerIdentity,
-  onRefused: (remote: string, reason: string) => void,
-): TcpTransport {
+export function peerTransport(settings: Settings, identity: PeerIdentity, notices: PeerNotices): TcpTransport {
   const urls = settings["listen-peer-urls"] ?? DEFAULT_LISTEN;
   const tls = tlsOf(settings, urls);
   return new TcpTransport({
@@ -30,7 +27,8 @@ export function peerTransport(
     urls: () => settings["initial-advertise-peer-urls"],
     addresses: urls.map((url) => ({ ...parseClientUrl(url), secure: url.startsWith("https:") })),
     snapshotBytesPerSecond: SNAPSHOT_BYTES_PER_SECOND,
-    onRefused,
+    onRefused: (refusal) => notices.onRefused(refusal),
+    onPeer: (peer, problem) => notices.onPeer(peer, problem),
     ...(tls === undefined ? {} : { tls }),
   });
 }

@@ -20,9 +20,11 @@ export class RecordingHost implements TransportHost {
   answer: (from: string, request: unknown) => Promise<unknown> = async (_from, request) => ({ echo: request });
   #changed = () => {};
 
-  message(from: string, message: unknown): void {
+  message(from: string, message: unknown): boolean {
+    if (message === "nonsense") return false;
     this.messages.push({ from, message });
     this.#changed();
+    return true;
   }
   call(from: string, request: unknown): Promise<unknown> {
     return this.answer(from, request);
