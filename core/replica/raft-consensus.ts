@@ -580,7 +580,7 @@ export class RaftConsensus implements Consensus {
     if (kind === "removed") this.#leaveForGood();
     else if (kind === "replaced" || kind === "stale") {
       this.#fail(new QuorateError("failedPrecondition", "notAdmitted", `member ${by} refuses this one: ${message}`, { by, kind }));
-    } else this.#options.onNotice("warn", "a peer refuses this member", { by, reason: message });
+    }
   }
 
   async changeMembership(change: ConfigChange): Promise<void> {

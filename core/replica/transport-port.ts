@@ -21,7 +21,7 @@ export interface PeerClaim {
   readonly diskId: string;
 }
 
-/** Why a member is not talked to. `removed` and `replaced` are final for it; `stale` and `stranger` are the other side's mistake. */
+/** Why a member is not talked to. `removed`, `replaced` and `stale` end it; a `stranger` is not talked to now, and may ask again. */
 export interface PeerRefusal {
   readonly kind: "removed" | "replaced" | "stale" | "stranger";
   readonly message: string;
@@ -37,7 +37,7 @@ export interface TransportHost {
   greet(): Greeting;
   /** Whether somebody who says to be that member is talked to: asked for both directions. null: yes */
   admit(peer: PeerClaim): PeerRefusal | null;
-  /** A peer does not talk to this member. */
+  /** A peer does not talk to this member. The transport names it to an operator; here is what follows from it. */
   turnedAway(by: NodeId, refusal: PeerRefusal): void;
   /** Chunks of a snapshot this member holds. @throws QuorateError notFound */
   readSnapshot(id: string): AsyncIterable<Uint8Array>;

@@ -1,5 +1,6 @@
 /** One request of a client that may find its server dead. */
 import { type Agent, request as httpRequest } from "node:http";
+import { untilTrue } from "../helpers/until-ready.ts";
 
 export interface Reply {
   readonly status: number;
@@ -36,6 +37,37 @@ export function ask(
 
 export const base64 = (text: string): string => Buffer.from(text, "utf8").toString("base64");
 export const fromBase64 = (text: string): string => Buffer.from(text, "base64").toString("utf8");
+
+/** Repeats a v3 call until it succeeds: for calls that may be done twice, while a leader may just have been lost. */
+export async function callV3Until<T>(agent: Agent, url: string, path: string, body: unknown): Promise<T> {
+  let last = "never tried";
+  let done: { readonly answer: T } | undefined;
+  await untilTrue(
+    async () => {
+      const reply = await ask(agent, url, "POST", path, JSON.stringify(body));
+      if (reply?.status === 200) done = { answer: JSON.parse(reply.text) as T };
+      last = reply === undefined ? "no answer" : `${reply.status} ${reply.text}`;
+      return done !== undefined;
+    },
+    { what: () => `${path} ${JSON.stringify(body)}: ${last}` },
+  );
+  return done!.answer;
+}
+
+/**
+ * A change of members, asked for until it is made: a member that was not heard from for a moment refuses it for now, and after the loss
+ * of a leader nobody knows whether it was made.
+ */
+export async function changeMembers(agent: Agent, url: string, path: "add" | "remove", body: unknown): Promise<void> {
+  let last: Reply | undefined;
+  await untilTrue(
+    async () => {
+      last = await ask(agent, url, "POST", `/v3/cluster/member/${path}`, JSON.stringify(body));
+      return last?.status === 200 || /Peer URLs already exists|member not found|permanently removed/.test(last?.text ?? "");
+    },
+    { timeoutMs: 20_000, what: () => `${path} ${JSON.stringify(body)}: ${last?.status} ${last?.text}` },
+  );
+}
 
 /** A v3 call that must succeed. @throws Error when it does not */
 export async function callV3<T>(agent: Agent, url: string, path: string, body: unknown): Promise<T> {

@@ -9,7 +9,7 @@ import type { Random } from "../differential/random.ts";
 import type { Cluster } from "../helpers/start-cluster.ts";
 import { untilTrue } from "../helpers/until-ready.ts";
 import type { BadDisk } from "./bad-disk.ts";
-import { callV3 } from "./http.ts";
+import { callV3, changeMembers } from "./http.ts";
 import type { PeerProxy } from "./peer-proxy.ts";
 
 export interface NemesisOptions {
@@ -131,21 +131,12 @@ export class Nemesis {
     const { id } = (await cluster.statuses()).get(name)!;
     const gone = cluster.member(name);
     const asked = cluster.members.find((one) => one.name !== name)!;
-    const call = (path: string, body: unknown) =>
-      untilTrue(
-        () =>
-          callV3(agent, asked.url, path, body).then(
-            () => true,
-            (error: unknown) => /not found|already exists/.test(String(error)),
-          ),
-        { timeoutMs: 20_000, what: () => `${path} ${JSON.stringify(body)}` },
-      );
-    await call("/v3/cluster/member/remove", { ID: id });
+    await changeMembers(agent, asked.url, "remove", { ID: id });
     await gone.process.exited;
     rmSync(gone.dataDir, { recursive: true });
     cluster.forget(name);
     const place = await cluster.place(`r${++this.#replaced}`);
-    await call("/v3/cluster/member/add", { peerURLs: [place.advertised] });
+    await changeMembers(agent, asked.url, "add", { peerURLs: [place.advertised] });
     await cluster.join(place);
     const votes = async () => (await cluster.statuses([place.name])).get(place.name)?.learner === false;
     await untilTrue(votes, { timeoutMs: 20_000, what: () => `${place.name} votes` });

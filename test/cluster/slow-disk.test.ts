@@ -11,6 +11,11 @@ const agent = new Agent({ keepAlive: true });
 let cluster: Cluster | undefined;
 afterEach(() => cluster?.stop());
 
+/** All answer, and have applied the same. */
+function allEqual(statuses: ReadonlyMap<string, { readonly applied: number }>, size: number): boolean {
+  return statuses.size === size && new Set([...statuses.values()].map(({ applied }) => applied)).size === 1;
+}
+
 const put = (url: string, key: string) => ask(agent, url, "POST", "/v3/kv/put", JSON.stringify({ key: base64(key), value: base64("v") }));
 
 describe.skipIf(library === undefined)(`a cluster with a bad disk${library === undefined ? " (skipped: needs Linux and gcc)" : ""}`, () => {
@@ -26,17 +31,16 @@ describe.skipIf(library === undefined)(`a cluster with a bad disk${library === u
     const { disks, leader, others, members } = await start();
     expect((await put(members.member(leader).url, "before"))?.status).toBe(200);
     disks.get(leader)!.stall();
-    const began = performance.now();
     const stuck = put(members.member(leader).url, "stuck");
     await untilTrue(async () => (await put(members.member(others[0]!).url, "meanwhile"))?.status === 200, {
       what: () => "writes go on without the disk that hangs",
     });
-    // Twice the election timeout until it is noticed, and the time of an election.
-    expect(performance.now() - began).toBeLessThan(8_000);
     expect(await members.untilLeader(others)).not.toBe(leader);
     const status = await callV3<{ errors?: string[] }>(agent, members.member(leader).url, "/v3/maintenance/status", {});
     expect(status.errors?.join()).toContain("the disk does not finish a write");
-    expect(members.member(leader).process.output()).toContain("the disk does not finish a write");
+    await untilTrue(() => members.member(leader).process.output().includes("the disk does not finish a write"), {
+      what: () => "the log says so too",
+    });
     disks.get(leader)!.recover();
     await stuck; // answered one way or the other
     await untilTrue(
@@ -55,7 +59,7 @@ describe.skipIf(library === undefined)(`a cluster with a bad disk${library === u
     for (let n = 0; n < 200; n++) expect((await put(members.member(leader).url, `k${n}`))?.status).toBe(200);
     expect((await put(members.member(others[0]!).url, "through the slow one"))?.status).toBe(200);
     disks.get(others[0]!)!.recover();
-    await untilTrue(async () => new Set([...(await members.statuses()).values()].map(({ applied }) => applied)).size === 1, {
+    await untilTrue(async () => allEqual(await members.statuses(), 3), {
       what: () => "the slow one has caught up",
     });
     expect((await members.statuses()).get(leader)!.term).toBe(before);
@@ -68,7 +72,7 @@ describe.skipIf(library === undefined)(`a cluster with a bad disk${library === u
     expect((await members.member(others[0]!).process.exited).code).not.toBe(0);
     disks.set(others[0]!, new BadDisk(library!));
     await members.restart(others[0]!);
-    await untilTrue(async () => new Set([...(await members.statuses()).values()].map(({ applied }) => applied)).size === 1, {
+    await untilTrue(async () => allEqual(await members.statuses(), 3), {
       what: () => "it has caught up",
     });
   });

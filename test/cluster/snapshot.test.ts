@@ -180,9 +180,11 @@ describe("clusters", () => {
   }
 
   async function untilSame(cluster: Cluster): Promise<void> {
-    await untilTrue(async () => new Set([...(await cluster.statuses()).values()].map(({ revision }) => revision)).size === 1, {
-      what: () => "all members at one revision",
-    });
+    const same = async () => {
+      const statuses = [...(await cluster.statuses()).values()];
+      return statuses.length === cluster.members.length && new Set(statuses.map(({ revision }) => revision)).size === 1;
+    };
+    await untilTrue(same, { what: () => "all members at one revision" });
   }
 
   test("three members restored from one file are one new cluster, which grows", { timeout: 60_000 }, async () => {

@@ -8,7 +8,7 @@ import { freePort } from "../helpers/free-port.ts";
 import { PROJECT_ROOT, startQuorate } from "../helpers/start-quorate.ts";
 import { type ServerProcess, startServer } from "../helpers/start-server.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
-import { base64, callV3 } from "./http.ts";
+import { base64, callV3, callV3Until } from "./http.ts";
 
 const FIXTURES = join(import.meta.dirname, "fixtures");
 const EVERYTHING = { key: base64("\0"), range_end: base64("\0") };
@@ -73,7 +73,7 @@ test.skipIf(process.platform !== "linux")(
       expect(await everything(servers[0]!.url)).toEqual(kept);
       for (const n of [1, 2, 3]) {
         await servers[n - 1]!.kill("SIGTERM");
-        await callV3(agent, servers[n % 3]!.url, "/v3/kv/put", { key: base64(`zzz${n}`), value: "" });
+        await callV3Until(agent, servers[n % 3]!.url, "/v3/kv/put", { key: base64(`zzz${n}`), value: "" });
         servers[n - 1] = await start(n);
         await servers[n - 1]!.untilReady();
       }
