@@ -18,6 +18,8 @@ function arbitraryOf(field: Field, depth: number): fc.Arbitrary<unknown> {
         return fc.maxSafeNat();
       case "uint32":
         return fc.nat(2 ** 32 - 1);
+      case "int32":
+        return fc.integer();
       case "int64Text":
         return fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n).map(String);
       case "uint64Text":

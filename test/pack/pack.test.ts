@@ -49,12 +49,20 @@ afterAll(() => {
 describe("the package", () => {
   test("holds the compiled program, the licence and the texts, and nothing else", () => {
     const paths = packed.files.map(({ path }) => path);
-    for (const path of ["LICENSE", "README.md", "CHANGELOG.md", "package.json", "runtime-node/quorate.js", "dist/runtime-node/main.js"]) {
+    for (const path of [
+      "LICENSE",
+      "README.md",
+      "CHANGELOG.md",
+      "package.json",
+      "runtime-node/quorate.js",
+      "dist/runtime-node/main.js",
+      "adapters/grpc/proto/etcdserverpb/rpc.proto",
+    ]) {
       expect(paths).toContain(path);
     }
     const strange = paths.filter(
       (path) =>
-        !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|runtime-node\/quorate\.js|dist\/(core|adapters|runtime-node)\/.*\.(js|d\.ts))$/.test(
+        !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|runtime-node\/quorate\.js|adapters\/grpc\/proto\/.*\.proto|dist\/(core|adapters|runtime-node)\/.*\.(js|d\.ts))$/.test(
           path,
         ),
     );

@@ -165,6 +165,12 @@ function valueReader(field: Field, made: Map<object, Read>): Read {
         if (value > UINT32_MAX) throw IRREGULAR;
         return value;
       };
+    case "int32":
+      return (json, doubts) => {
+        const value = Number(readInteger(json, doubts, PLAIN_INT, -INT32_MAX, INT32_MAX));
+        if (Math.abs(value) > INT32_MAX) throw IRREGULAR;
+        return value;
+      };
     case "int64Text":
       return (json, doubts) => String(readInteger(json, doubts, PLAIN_INT, -Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER));
     case "uint64Text":
@@ -277,6 +283,7 @@ function valueWriter(field: Field, made: Map<object, WriteValue>): WriteValue {
       return (value) => quoteText(value as string);
     case "bool":
     case "uint32":
+    case "int32":
       return String;
     case "int64":
     case "uint64":

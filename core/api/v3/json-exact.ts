@@ -82,6 +82,8 @@ function readOne(field: Field, tree: JsonTree, depth: number): unknown {
       return Number(readInteger(tree, "uint64", UINT64));
     case "uint32":
       return Number(readInteger(tree, "uint32", UINT32));
+    case "int32":
+      return Number(readInteger(tree, "int32", INT32));
     case "int64Text":
       return readInteger(tree, "int64", INT64).toString();
     case "uint64Text":

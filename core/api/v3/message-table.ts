@@ -5,8 +5,8 @@
  * What a decoded field holds, and its default (which an encoder leaves out):
  *   bytes                  a byte string, ""            bool                   false
  *   string                 text, ""                     enumeration            its number, 0; unknown numbers are kept, as in proto3
- *   int64, uint64, uint32  a JS number, 0: for revisions, counts, seconds. Beyond 2^53 it is the nearest double, which is enough to
- *                          compare with anything that a store can hold
+ *   int64, uint64, uint32, int32   a JS number, 0: for revisions, counts, seconds. Beyond 2^53 it is the nearest double, which is enough
+ *                          to compare with anything that a store can hold
  *   int64Text, uint64Text  decimal text, "0": for ids, exact
  *   one (a message)        an object, null              many (repeated)        an array, []
  *   oneOf                  as above, or null when another member of the group, or none, is set: zero is not the same as unset
@@ -16,7 +16,7 @@
  */
 import type { Bytes } from "../../bytes/bytes.ts";
 
-export type ScalarKind = "bytes" | "string" | "bool" | "int64" | "uint64" | "uint32" | "int64Text" | "uint64Text";
+export type ScalarKind = "bytes" | "string" | "bool" | "int64" | "uint64" | "uint32" | "int32" | "int64Text" | "uint64Text";
 
 /** A closed list of names for numbers from 0 on, without gaps. */
 export interface EnumTable {
@@ -100,6 +100,7 @@ export function zeroOf(field: Field): unknown {
     case "int64":
     case "uint64":
     case "uint32":
+    case "int32":
     case "enum":
       return 0;
     case "message":
@@ -115,6 +116,7 @@ export const bool = scalar<boolean>("bool");
 export const int64 = scalar<number>("int64");
 export const uint64 = scalar<number>("uint64");
 export const uint32 = scalar<number>("uint32");
+export const int32 = scalar<number>("int32");
 export const int64Text = scalar<string>("int64Text");
 export const uint64Text = scalar<string>("uint64Text");
 

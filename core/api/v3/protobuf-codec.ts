@@ -150,6 +150,7 @@ class Reader {
       case "bool":
         return low !== 0 || high !== 0;
       case "enum":
+      case "int32":
         return low | 0;
       case "uint32":
         return low;
@@ -304,6 +305,7 @@ function scalar(piece: Piece, value: unknown): string {
     case "int64":
     case "uint64":
     case "uint32":
+    case "int32":
     case "enum":
       return varint(value as number);
     case "int64Text":

@@ -325,7 +325,7 @@ function waiting<Request, Reply>(
 }
 
 /** A decoder made of the method's own table gives what its call takes: the types are right together, and only together. */
-function erased<Request, Reply>(
+export function erased<Request, Reply>(
   method: UnaryMethod<Request, Reply> | WaitingMethod<Request, Reply> | ServerStreamMethod<Request, Reply> | InTurnMethod<Request, Reply>,
 ): Method {
   return method as unknown as Method;
