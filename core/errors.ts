@@ -142,6 +142,8 @@ export const errLearnerNotReady = make(
   "learnerNotReady",
   "etcdserver: can only promote a learner member which is in sync with leader",
 );
+/** Another member may be asked: nothing was done. */
+export const errNotForLearner = make("unavailable", "notForLearner", "etcdserver: rpc not supported for learner");
 export const errUnhealthy = make("unavailable", "unhealthy", "etcdserver: unhealthy cluster");
 export const errLeaderTransferTimeout = make(
   "unavailable",

@@ -58,6 +58,7 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   memberNotLearner: row("failedPrecondition"),
   memberRemoved: row("notFound"),
   learnerNotReady: row("failedPrecondition", "safe"),
+  notForLearner: row("unavailable", "safe"),
   notEnoughStarted: row("unknown"),
   unhealthy: row("unavailable", "safe"),
   leaderTransferTimeout: row("unavailable", "unknown"),

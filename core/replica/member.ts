@@ -39,6 +39,8 @@ export interface Member {
   readonly clusterId: string;
   readonly memberId: string;
   readonly store: StoreView;
+  /** It has no vote, or does not know of it yet. Asked with every request. */
+  readonly isLearner: boolean;
   status(): MemberStatus;
   members(): readonly PeerInfo[];
   /**

@@ -27,7 +27,7 @@ import type { StoreView } from "../store/store-view.ts";
 import type { WatchStats } from "../store/watch/watch-hub.ts";
 import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
 import type { Clock } from "./clock-port.ts";
-import type { Consensus, ConsensusHost } from "./consensus-port.ts";
+import type { Consensus, ConsensusHost, ConsensusMember } from "./consensus-port.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import {
   COMPACTION_SLICE,
@@ -124,6 +124,8 @@ export class Replica implements Member {
     puts: 0,
     deletes: 0,
   };
+  /** Whether this member has no vote among these members. A list of members never changes: there is another one then. */
+  #learnerOf: { readonly members: readonly ConsensusMember[]; readonly learner: boolean } = { members: [], learner: false };
   #appliedIndex = 0;
   #appliedTerm: Term = 0;
   #leading = false;
@@ -202,6 +204,14 @@ export class Replica implements Member {
 
   get memberId(): string {
     return this.#consensus.identity.memberId;
+  }
+
+  get isLearner(): boolean {
+    const members = this.#consensus.members();
+    if (members !== this.#learnerOf.members) {
+      this.#learnerOf = { members, learner: !members.some(({ id, learner }) => id === this.memberId && !learner) };
+    }
+    return this.#learnerOf.learner;
   }
 
   get store(): StoreView {
@@ -709,7 +719,7 @@ export class Replica implements Member {
       raftIndex: status.commit,
       appliedIndex: this.#appliedIndex,
       diskBytes: this.#options.diskBytes(),
-      learner: this.#consensus.members().some((member) => member.id === this.memberId && member.learner),
+      learner: this.isLearner,
       problems,
       startedAt: this.#startedAt,
       leaderSince: this.#leaderSince,

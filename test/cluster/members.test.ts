@@ -55,9 +55,7 @@ async function grow(cluster: Cluster, name: string): Promise<void> {
   const place = await cluster.place(name);
   await changeMembers(agent, cluster.urls[0]!, "add", { peerURLs: [place.peerUrl] });
   await cluster.join(place);
-  await untilTrue(async () => (await list(place.url)).some((one) => one.name === name && one.isLearner !== true), {
-    what: () => `${name} votes`,
-  });
+  await untilTrue(async () => (await statusOf(place.url))?.learner === false, { what: () => `${name} votes` });
 }
 
 describe("a new cluster", () => {
@@ -199,8 +197,20 @@ describe("members", () => {
     await cluster.join(place, false);
     await untilTrue(async () => ((await statusOf(place.url))?.applied ?? 0) > 1, { what: () => "the learner follows" });
     expect((await statusOf(place.url))?.learner).toBe(true);
+    const read = { key: base64("k") };
+    await untilTrue(
+      async () => (await callV3<{ kvs?: unknown[] }>(agent, place.url, "/v3/kv/range", { ...read, serializable: true })).kvs?.length === 1,
+      { what: () => "the learner has what was written" },
+    );
+    const streams = ["/v3/lease/keepalive", "/v3/watch", "/v3/maintenance/snapshot"];
+    for (const path of ["/v3/kv/range", "/v3/kv/put", "/v3/cluster/member/list", "/v3/lock/lock", ...streams]) {
+      const refused = await ask(agent, place.url, "POST", path, JSON.stringify(read));
+      expect([path, refused?.status, refused?.text]).toEqual([path, 503, expect.stringContaining("rpc not supported for learner")]);
+    }
+    expect((await ask(agent, place.url, "PUT", "/v2/keys/k", "value=1", "application/x-www-form-urlencoded"))?.status).toBe(201);
     const promote = () => ask(agent, cluster.urls[0]!, "POST", "/v3/cluster/member/promote", JSON.stringify({ ID: member.ID }));
     await untilTrue(async () => (await promote())?.status === 200, { what: () => "promotion" });
+    await untilTrue(async () => (await statusOf(place.url))?.learner === false, { what: () => "it knows that it votes" });
     expect((await list(place.url)).every((one) => one.isLearner !== true)).toBe(true);
     const twice = await promote();
     expect(twice?.text).toContain("can only promote a learner member");

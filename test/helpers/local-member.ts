@@ -23,6 +23,7 @@ export class LocalMember implements Member {
   readonly store = new StateMachine({ quotaBytes: 2 ** 31 });
   /** What `readBarrier` answers: by default that reads may go ahead. A test may put a promise here, or throw. */
   barrier: () => Promise<void> | undefined = () => undefined;
+  isLearner = false;
   #nowMs = STARTED_AT;
   #index = 0;
   #lastLease = 1000n;
@@ -70,7 +71,7 @@ export class LocalMember implements Member {
       raftIndex: this.#index,
       appliedIndex: this.#index,
       diskBytes: 0,
-      learner: false,
+      learner: this.isLearner,
       problems: this.store.alarms().map((alarm) => `alarm ${alarm.alarm.toUpperCase()} of member ${alarm.memberId}`),
       startedAt: STARTED_AT,
       leaderSince: STARTED_AT,

@@ -37,6 +37,10 @@ export class AuthorisedMember implements Member {
     return this.#member.memberId;
   }
 
+  get isLearner(): boolean {
+    return this.#member.isLearner;
+  }
+
   status(): ReturnType<Member["status"]> {
     return this.#member.status();
   }

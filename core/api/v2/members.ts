@@ -8,6 +8,7 @@ import { utf8Decode, utf8Encode } from "../../bytes/utf8.ts";
 import { isQuorateError } from "../../errors.ts";
 import type { Member, PeerInfo } from "../../replica/member.ts";
 import type { ApiReply, ApiRequest } from "../exchange.ts";
+import { readPeerUrls } from "../peer-urls.ts";
 import { hexId } from "./hex-id.ts";
 import { jsonString } from "./json.ts";
 import { CORS, methodNotAllowed } from "./replies.ts";
@@ -58,10 +59,10 @@ function list(member: Member, id: string): ApiReply {
 }
 
 async function add(member: Member, request: ApiRequest): Promise<ApiReply> {
-  const peerUrls = peerUrlsOf(member, request);
-  if (!Array.isArray(peerUrls)) return peerUrls;
+  const given = peerUrlsOf(member, request);
+  if (!("urls" in given)) return given;
   try {
-    return jsonReply(member, 201, encodeMember(await member.addMember(peerUrls, false)) + "\n");
+    return jsonReply(member, 201, encodeMember(await member.addMember(given.urls, false)) + "\n");
   } catch (error) {
     return changeFailed(member, "", error);
   }
@@ -70,11 +71,11 @@ async function add(member: Member, request: ApiRequest): Promise<ApiReply> {
 async function change(member: Member, request: ApiRequest, text: string): Promise<ApiReply> {
   if (text === "") return methodNotAllowed(null, { "x-etcd-cluster-id": hexId(member.clusterId) });
   const wanted = idFromHex(text);
-  let peerUrls: string[] = [];
+  let peerUrls: readonly string[] = [];
   if (request.method === "PUT" && wanted !== undefined) {
     const given = peerUrlsOf(member, request);
-    if (!Array.isArray(given)) return given;
-    peerUrls = given;
+    if (!("urls" in given)) return given;
+    peerUrls = given.urls;
   }
   if (wanted === undefined) return messageReply(member, 404, `No such member: ${utf8Decode(text as Bytes)}`);
   const id = wanted.toString();
@@ -109,7 +110,7 @@ function idFromHex(text: string): bigint | undefined {
 }
 
 /** The peer URLs that a body names, or what is wrong with it. */
-function peerUrlsOf(member: Member, request: ApiRequest): string[] | ApiReply {
+function peerUrlsOf(member: Member, request: ApiRequest): { readonly urls: readonly string[] } | ApiReply {
   const sent = request.header("content-type") ?? "";
   const semicolon = sent.indexOf(";");
   const type = semicolon < 0 ? sent : sent.slice(0, semicolon).toLowerCase().trim();
@@ -120,26 +121,13 @@ function peerUrlsOf(member: Member, request: ApiRequest): string[] | ApiReply {
   } catch (error) {
     return messageReply(member, 400, error instanceof Error ? error.message : String(error));
   }
-  const fault = faultOfPeerUrls(body);
-  if (fault !== null) return messageReply(member, 400, fault);
-  return (body as { peerURLs: string[] }).peerURLs.map((url) => url.trim()).toSorted();
-}
-
-function faultOfPeerUrls(body: unknown): string | null {
-  if (typeof body !== "object" || Array.isArray(body)) return "the body must be a JSON object";
-  const urls: unknown = (body as { peerURLs?: unknown } | null)?.peerURLs ?? [];
-  if (!Array.isArray(urls) || !urls.every((url) => typeof url === "string")) return "peerURLs must be a list of strings";
-  if (urls.length === 0) return "no valid URLs given";
-  for (const url of urls as string[]) {
-    const found = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#]*)(.*)$/.exec(url.trim());
-    const scheme = found?.[1]?.toLowerCase();
-    if (scheme !== "http" && scheme !== "https" && scheme !== "unix" && scheme !== "unixs") {
-      return `URL scheme must be http, https, unix, or unixs: ${url}`;
-    }
-    if (!scheme.startsWith("unix") && !/^.+:[0-9]+$/.test(found![2]!)) return `URL address does not have the form "host:port": ${url}`;
-    if (found![3] !== "") return `URL must not contain a path: ${url}`;
+  if (typeof body !== "object" || Array.isArray(body)) return messageReply(member, 400, "the body must be a JSON object");
+  const given: unknown = (body as { peerURLs?: unknown } | null)?.peerURLs ?? [];
+  if (!Array.isArray(given) || !given.every((url) => typeof url === "string")) {
+    return messageReply(member, 400, "peerURLs must be a list of strings");
   }
-  return null;
+  const read = readPeerUrls(given);
+  return "fault" in read ? messageReply(member, 400, read.fault) : read;
 }
 
 /** `/v2/machines`: the client URLs of all members in one line. */

@@ -1,9 +1,10 @@
 /**
  * etcd's Cluster service.
- * Source: etcd's rpc.proto, v3rpc/member.go, and pkg/types/urls.go for what a peer URL may be.
+ * Source: etcd's rpc.proto and v3rpc/member.go.
  */
 import { errMemberBadUrls, errMemberNotFound } from "../../errors.ts";
 import type { Member, PeerInfo } from "../../replica/member.ts";
+import { readPeerUrls } from "../peer-urls.ts";
 import type {
   MemberAddRequestMessage,
   MemberAddResponseMessage,
@@ -60,15 +61,9 @@ function memberOf({ id, name, peerUrls, clientUrls, learner }: PeerInfo): Member
   return { id, name, peerUrls, clientUrls, isLearner: learner };
 }
 
-/** scheme://host:port and nothing after it; the schemes are etcd's. */
-const PEER_URL = /^(?:https?|unixs?):\/\/(?:\[[0-9A-Fa-f:.%]*\]|[^/?#:[\]@\s]*):[0-9]*(?:[?#].*)?$/;
-
-function isPeerUrl(url: string): boolean {
-  return PEER_URL.test(url.trim());
-}
-
 /** Sorted, as etcd keeps them. @throws QuorateError memberBadUrls */
-function checkedUrls(urls: readonly string[]): string[] {
-  if (urls.length === 0 || !urls.every(isPeerUrl)) throw errMemberBadUrls();
-  return urls.map((url) => url.trim()).toSorted();
+function checkedUrls(urls: readonly string[]): readonly string[] {
+  const read = readPeerUrls(urls);
+  if ("fault" in read) throw errMemberBadUrls();
+  return read.urls;
 }

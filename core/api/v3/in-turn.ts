@@ -3,13 +3,12 @@
  * that cannot be read; what goes wrong before the first reply is the reply.
  */
 import { EMPTY } from "../../bytes/bytes.ts";
-import { v3Error } from "../error-table.ts";
 import type { ApiReply, ApiRequest, Handler } from "../exchange.ts";
 import { jsonDecoder, jsonEncoder } from "./json-codec.ts";
 import type { Call, InTurnMethod } from "./services.ts";
 import { SinkWriter } from "./sink-writer.ts";
 import { StreamBody } from "./stream-body.ts";
-import { STREAM_HEADERS, streamError, streamMessage, unreadableStream } from "./stream.ts";
+import { STREAM_HEADERS, refusedStream, streamError, streamMessage, unreadableStream } from "./stream.ts";
 import type { JsonOptions } from "./unary.ts";
 
 /** A request is one number: far more than any has with spaces and unknown fields. */
@@ -51,7 +50,7 @@ export function inTurnHandler<Request, Reply>(method: InTurnMethod<Request, Repl
       };
       return { status: 200, headers: STREAM_HEADERS, body: (sink) => void send(new SinkWriter(sink)) };
     } catch (error) {
-      return v3Error(error, onInternalError);
+      return refusedStream(error, onInternalError);
     }
   };
 }

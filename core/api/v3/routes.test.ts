@@ -333,6 +333,32 @@ describe("/v3/maintenance and /v3/cluster", () => {
   });
 });
 
+describe("a learner", () => {
+  const MESSAGE = "etcdserver: rpc not supported for learner";
+
+  it("answers serializable ranges and its status, and nothing else, as etcd does", async () => {
+    await put("a", "1");
+    member.isLearner = true;
+    expect((await call("/v3/kv/range", { key: b64("a"), serializable: true })).json["count"]).toBe("1");
+    expect((await call("/v3/maintenance/status")).json["isLearner"]).toBe(true);
+    const [served, streams] = [new Set(["Range", "Status"]), new Set(["watch", "inTurn"])]; // these are asked by test/cluster/members.test.ts
+    const asked = v3.services.flatMap(({ methods }) => methods).filter(({ name, kind }) => !served.has(name) && !streams.has(kind));
+    expect(asked.length).toBeGreaterThan(30);
+    for (const { kind, paths } of asked) {
+      const reply = await handle(`/v3${paths[0]}`, {});
+      const error = { grpc_code: 14, http_code: 503, message: MESSAGE, http_status: "Service Unavailable" };
+      const told = kind === "serverStream" ? { error } : { error: MESSAGE, message: MESSAGE, code: 14 };
+      expect([paths[0], reply.status, JSON.parse(reply.body as string)]).toEqual([paths[0], 503, told]);
+    }
+    expect(await put("a", "2")).toEqual(refused(503, 14, MESSAGE));
+    expect(await call("/v3/kv/range", { key: b64("a") })).toEqual(refused(503, 14, MESSAGE));
+    // What is no request at all is told first.
+    expect((await call("/v3/kv/put", "{bad")).status).toBe(400);
+    member.isLearner = false;
+    expect((await put("a", "2")).status).toBe(200);
+  });
+});
+
 describe("paths and methods", () => {
   it("knows /v3beta, and paths by their decoded form", async () => {
     for (const path of ["/v3beta/lease/leases", "/v3/lease/lease%73", "/v3/lease%2Fleases"]) {

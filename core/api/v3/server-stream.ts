@@ -1,11 +1,11 @@
 /** One request, many replies, as etcd's JSON gateway carries them: a line each, no faster than the client reads. */
-import { type OnInternalError, v3Error } from "../error-table.ts";
+import type { OnInternalError } from "../error-table.ts";
 import type { ApiReply, ApiRequest, Handler } from "../exchange.ts";
 import { Cancellation } from "./cancellation.ts";
 import { type JsonEncoder, jsonEncoder } from "./json-codec.ts";
 import type { ServerStreamMethod } from "./services.ts";
 import { SinkWriter } from "./sink-writer.ts";
-import { STREAM_HEADERS, streamError, streamMessage } from "./stream.ts";
+import { STREAM_HEADERS, refusedStream, streamError, streamMessage } from "./stream.ts";
 import { type JsonOptions, requestDecoder } from "./unary.ts";
 
 export function serverStreamHandler<Request, Reply>(method: ServerStreamMethod<Request, Reply>, options: JsonOptions): Handler {
@@ -24,7 +24,7 @@ export function serverStreamHandler<Request, Reply>(method: ServerStreamMethod<R
         body: (sink) => void send(replies, encode, cancellation, new SinkWriter(sink), onInternalError),
       };
     } catch (error) {
-      return v3Error(error, onInternalError);
+      return refusedStream(error, onInternalError);
     }
   };
 }

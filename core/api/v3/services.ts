@@ -5,6 +5,7 @@
  * What a caller may do is decided here and in the `Member` that a call brings with it. Source: etcd 3.4's rpc.proto, v3lock.proto and
  * v3election.proto, with the paths of their `google.api.http` options.
  */
+import { QuorateError, errNotForLearner, isQuorateError } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import { checkMaintenance, checkToken } from "../auth/authorised-member.ts";
@@ -48,7 +49,7 @@ export interface UnaryMethod<Request, Reply> extends MethodBase<Request, Reply> 
   call(request: Request, call: Call): Reply | Promise<Reply>;
 }
 
-/** One request, and a reply that may be long in coming. Its errors have code 2: etcd serves these by a client of its own, which forgets it. */
+/** One request, and a reply that may be long in coming. What it throws is told by way of `waitingError`. */
 export interface WaitingMethod<Request, Reply> extends MethodBase<Request, Reply> {
   readonly kind: "waiting";
   call(request: Request, call: Call, cancellation: Cancellation): Promise<Reply>;
@@ -99,7 +100,7 @@ export interface ServiceDeps {
 }
 
 export function v3Services(deps: ServiceDeps): Service[] {
-  return [
+  const services: Service[] = [
     { name: "etcdserverpb.KV", methods: kvMethods(deps) },
     { name: "etcdserverpb.Watch", methods: [WATCH] },
     { name: "etcdserverpb.Lease", methods: leaseMethods(deps) },
@@ -109,6 +110,27 @@ export function v3Services(deps: ServiceDeps): Service[] {
     { name: "v3lockpb.Lock", methods: lockMethods(deps) },
     { name: "v3electionpb.Election", methods: electionMethods(deps) },
   ];
+  return services.map(({ name, methods }) => ({ name, methods: methods.map((method) => notForLearners(method, deps.member)) }));
+}
+
+/**
+ * A learner answers serializable ranges and its status, and refuses everything else, as etcd 3.4 does; `WatchService` refuses by itself.
+ */
+function notForLearners(method: Method, member: Member): Method {
+  if (method.kind === "watch" || method.name === "Status") return method;
+  const isServed = (request: unknown): boolean => method.name === "Range" && (request as m.RangeRequestMessage).serializable;
+  const call = method.call as (request: unknown, by: Call, cancellation: Cancellation) => unknown;
+  const checked = (request: unknown, by: Call, cancellation: Cancellation): unknown => {
+    if (member.isLearner && !isServed(request)) throw errNotForLearner();
+    return call(request, by, cancellation);
+  };
+  return { ...method, call: checked } as Method;
+}
+
+/** What a waiting method threw, as its caller is told: etcd serves these by a client of its own, which forgets the code. */
+export function waitingError(error: unknown): unknown {
+  if (!isQuorateError(error) || error.reason === "notForLearner") return error;
+  return new QuorateError("unknown", error.reason, error.message, error.details);
 }
 
 const WATCH: WatchMethod = { kind: "watch", name: "Watch", paths: ["/watch"], request: m.WATCH_REQUEST, reply: m.WATCH_RESPONSE };

@@ -4,10 +4,9 @@
  * Source: grpc-gateway 1.9, ForwardResponseStream.
  */
 import type { Bytes } from "../../bytes/bytes.ts";
-import { CODES } from "../../errors.ts";
-import { type OnInternalError, asQuorateError, statusOf, statusText } from "../error-table.ts";
+import { CODES, isQuorateError } from "../../errors.ts";
+import { type OnInternalError, asQuorateError, statusOf, statusText, v3Error, v3ErrorReply } from "../error-table.ts";
 import type { ApiReply } from "../exchange.ts";
-import { v3ErrorReply } from "../error-table.ts";
 import { quoteText } from "./json-codec.ts";
 
 export const STREAM_HEADERS = Object.freeze({ "content-type": "application/json" });
@@ -23,6 +22,12 @@ export function streamError(error: unknown, onInternalError: OnInternalError): B
   const status = statusOf(code);
   const text = quoteText(message);
   return `{"error":{"grpc_code":${CODES[code]},"http_code":${status},"message":${text},"http_status":"${statusText(status)}"}}` as Bytes;
+}
+
+/** The reply to a request for a stream that is not begun: most errors are told as for other requests, this one as by a stream. */
+export function refusedStream(error: unknown, onInternalError: OnInternalError): ApiReply {
+  if (!isQuorateError(error) || error.reason !== "notForLearner") return v3Error(error, onInternalError);
+  return { status: statusOf(error.code), headers: STREAM_HEADERS, body: streamError(error, onInternalError) };
 }
 
 /**

@@ -2,15 +2,14 @@
  * One request, one reply, as etcd's JSON gateway carries them: the body to a message, the message to the service, its answer or its
  * error to the reply. What a service answers at once is replied at once, without a promise.
  */
-import { isQuorateError } from "../../errors.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
-import { type OnInternalError, v3Error, v3ErrorReply } from "../error-table.ts";
+import { type OnInternalError, v3Error } from "../error-table.ts";
 import type { ApiReply, ApiRequest, Handler } from "../exchange.ts";
 import { Cancellation } from "./cancellation.ts";
 import { type JsonEncoder, jsonDecoder, jsonEncoder } from "./json-codec.ts";
 import { checkMessageSize, checkRequestSize } from "./message-size.ts";
 import type { MessageTable } from "./message-table.ts";
-import type { UnaryMethod, WaitingMethod } from "./services.ts";
+import { type UnaryMethod, type WaitingMethod, waitingError } from "./services.ts";
 
 export interface JsonOptions {
   readonly maxRequestBytes: number;
@@ -39,7 +38,7 @@ export function unaryHandler<Request, Reply>(method: UnaryMethod<Request, Reply>
   };
 }
 
-/** Of a request that may wait: a client that hangs up waits no longer. What its method throws is told with code 2. */
+/** Of a request that may wait: a client that hangs up waits no longer. See `waitingError`. */
 export function waitingHandler<Request, Reply>(method: WaitingMethod<Request, Reply>, options: JsonOptions): Handler {
   const { maxRequestBytes, onInternalError, authenticator } = options;
   const decode = requestDecoder(method.request, options);
@@ -59,7 +58,7 @@ export function waitingHandler<Request, Reply>(method: WaitingMethod<Request, Re
       const call = { member: authenticator.memberFor(request), credentials: request, bytesAtMost };
       return replyOf(await method.call(message, call, cancellation), encode);
     } catch (error) {
-      return isQuorateError(error) ? v3ErrorReply("unknown", error.message) : v3Error(error, onInternalError);
+      return v3Error(waitingError(error), onInternalError);
     }
   };
 }

@@ -7,7 +7,7 @@ import type { ApiReply, ApiRequest, Handler, ReplySink } from "../exchange.ts";
 import { jsonDecoder } from "./json-codec.ts";
 import { WATCH_REQUEST, type WatchRequestMessage } from "./messages.ts";
 import { StreamBody } from "./stream-body.ts";
-import { STREAM_HEADERS, streamError, unreadableStream } from "./stream.ts";
+import { STREAM_HEADERS, refusedStream, streamError, unreadableStream } from "./stream.ts";
 import { JSON_WATCH } from "./watch-format.ts";
 import type { WatchStream } from "./watch-stream.ts";
 import type { WatchService } from "./watch.ts";
@@ -37,6 +37,11 @@ export function watchHandler(service: WatchService, onInternalError: OnInternalE
       body = await StreamBody.open(request, decode, service.messageBytesMax);
     } catch (error) {
       return unreadableStream(error, onInternalError);
+    }
+    try {
+      service.checkServed();
+    } catch (error) {
+      return refusedStream(error, onInternalError);
     }
     return { status: 200, headers: HEADERS, body: (sink) => open(request, body, sink) };
   };

@@ -2,6 +2,7 @@
  * The watch streams of a member, whatever carries them. Sending goes in rounds over all streams that have something to send: what became
  * ready while one batch of commands was applied leaves in one write a stream, and is encoded once for all of them.
  */
+import { errNotForLearner } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { Credentials, ReplySink } from "../exchange.ts";
@@ -65,6 +66,11 @@ export class WatchService {
   /** Ends the timer; streams end with their connections. */
   stop(): void {
     this.#endProgress();
+  }
+
+  /** @throws QuorateError notForLearner */
+  checkServed(): void {
+    if (this.#deps.member.isLearner) throw errNotForLearner();
   }
 
   /** A stream that answers requests until its sink is closed. */
