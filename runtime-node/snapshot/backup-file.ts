@@ -1,12 +1,14 @@
 /**
  * A backup on disk: the stream of docs/formats/snapshot.md, as it is, in a file. It is read to its end and verified whole before anything
- * is believed: every frame's CRC, the counts and the hash of the trailer, the hash of the state. Damage is named with file and byte.
+ * is believed: every frame's CRC, the counts and the hash of the trailer, the hash of the state, the checksum at the end. Damage is named with file and byte.
  */
 import { createHash } from "node:crypto";
-import type { FileSystem } from "../../adapters/file-storage/file-system.ts";
+import type { FileSystem, OpenFile } from "../../adapters/file-storage/file-system.ts";
 import { errorCode } from "../../adapters/file-storage/file-system.ts";
+import { errMalformed } from "../../core/bytes/msgpack.ts";
 import { QuorateError, isQuorateError } from "../../core/errors.ts";
 import type { SnapshotHeader } from "../../core/store/snapshot.ts";
+import { HASH_BYTES, SEAL_BYTES_MIN, sealedBytes } from "../../core/store/snapshot-seal.ts";
 import { StateMachine } from "../../core/store/state-machine.ts";
 
 /** Read at a time. */
@@ -23,7 +25,7 @@ export interface Backup {
   readonly state: StateMachine;
   /** Of the file. */
   readonly bytes: number;
-  /** SHA-256 of the file, hexadecimal. */
+  /** SHA-256 that the file ends with, hexadecimal. */
   readonly contentHash: string;
 }
 
@@ -32,43 +34,55 @@ export interface Backup {
  *   newer format; or the host's error
  */
 export async function readBackup(fileSystem: FileSystem, path: string): Promise<Backup> {
-  // The quota bounds what is written later, not what is read.
-  const state = new StateMachine({ quotaBytes: Number.MAX_SAFE_INTEGER });
-  const hash = createHash("sha256");
-  let bytes = 0;
-  try {
-    const header = await state.restore(
-      (async function* () {
-        for await (const chunk of chunksOf(fileSystem, path)) {
-          if (bytes === 0) refuseOtherKinds(path, chunk);
-          hash.update(chunk);
-          bytes += chunk.length;
-          yield chunk;
-        }
-      })(),
-    );
-    return { header, state, bytes, contentHash: hash.digest("hex") };
-  } catch (error) {
-    if (!isQuorateError(error) || error.reason !== "malformed") throw error;
-    throw errDamagedBackup(path, error, bytes);
-  }
-}
-
-async function* chunksOf(fileSystem: FileSystem, path: string): AsyncGenerator<Buffer, void, undefined> {
   const file = await fileSystem.open(path, "read").catch((error: unknown) => {
     if (errorCode(error) !== "ENOENT") throw error;
     throw new QuorateError("notFound", "notFound", `there is no file ${path}`, { file: path });
   });
   try {
-    for (let at = 0; ;) {
-      const buffer = Buffer.allocUnsafe(READ_BYTES);
-      const read = await file.read(buffer, at);
-      if (read === 0) return;
-      at += read;
-      yield buffer.subarray(0, read);
-    }
+    return await verify(file, path);
   } finally {
     await file.close();
+  }
+}
+
+async function verify(file: OpenFile, path: string): Promise<Backup> {
+  const fileBytes = await file.size();
+  const end = Buffer.alloc(Math.min(SEAL_BYTES_MIN, fileBytes));
+  await file.read(end, fileBytes - end.length);
+  const snapshotBytes = sealedBytes(fileBytes, end);
+  // The quota bounds what is written later, not what is read.
+  const state = new StateMachine({ quotaBytes: Number.MAX_SAFE_INTEGER });
+  const hash = createHash("sha256");
+  let read = 0;
+  try {
+    const header = await state.restore(
+      (async function* () {
+        for await (const chunk of chunksOf(file, 0, snapshotBytes ?? fileBytes)) {
+          if (read === 0) refuseOtherKinds(path, chunk);
+          hash.update(chunk);
+          read += chunk.length;
+          yield chunk;
+        }
+      })(),
+    );
+    if (snapshotBytes === undefined) throw errMalformed("the file ends without a checksum");
+    for await (const padding of chunksOf(file, snapshotBytes, fileBytes - HASH_BYTES)) hash.update(padding);
+    const contentHash = hash.digest();
+    if (!contentHash.equals(end.subarray(-HASH_BYTES))) throw errMalformed("the checksum at the end is not that of what is before it");
+    return { header, state, bytes: fileBytes, contentHash: contentHash.toString("hex") };
+  } catch (error) {
+    if (!isQuorateError(error) || error.reason !== "malformed") throw error;
+    throw errDamagedBackup(path, error, read);
+  }
+}
+
+async function* chunksOf(file: OpenFile, from: number, to: number): AsyncGenerator<Buffer, void, undefined> {
+  for (let at = from; at < to;) {
+    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, to - at));
+    const read = await file.read(buffer, at);
+    if (read === 0) return; // cut meanwhile, which the end of the snapshot shows
+    at += read;
+    yield buffer.subarray(0, read);
   }
 }
 

@@ -89,11 +89,7 @@ describe("nothing is left behind, and the reason is told, of", () => {
     ["an answer that is something else", (reply) => reply.end("<html>hello</html>"), /is no stream of a snapshot: <html>/],
     ["bytes that are damaged", (reply) => reply.end(messages(flipped()).join("")), /is damaged: .* at byte \d+/],
     ["bytes that lack the end", (reply) => reply.end(messages(whole.subarray(0, -30)).join("")), /is damaged: .* at byte \d+/],
-    [
-      "more after the end",
-      (reply) => reply.end(messages(whole).join("") + message(whole, 0)),
-      /is damaged: more after the trailer at byte \d+/,
-    ],
+    ["more after the end", (reply) => reply.end(messages(whole).join("") + message(whole, 0)), /is damaged: .* at byte \d+/],
   ];
   test.each(cases)("%s", async (_what, answer, told) => {
     const endpoint = await member(answer);

@@ -1,4 +1,5 @@
 /** The v3 API of a local member: its services, and the handlers of its JSON routes by path. */
+import { createHash } from "node:crypto";
 import type { Handler, Route } from "../../core/api/exchange.ts";
 import { RouteTable } from "../../core/api/route-table.ts";
 import { v3Routes } from "../../core/api/v3/routes.ts";
@@ -34,6 +35,7 @@ export function localV3(member: LocalMember, options: LocalV3Options = {}): Loca
     progressIntervalMs: 600_000,
     every: () => () => {},
     pause: () => Promise.resolve(),
+    sha256: () => createHash("sha256"),
     ...options,
   };
   const watch = new WatchService(deps);

@@ -1,7 +1,9 @@
 /** A small state with keys, history, a lease and an alarm, as a file of `quorate snapshot save`. */
+import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import type { Bytes } from "../../core/bytes/bytes.ts";
 import type { CommandBody } from "../../core/store/command.ts";
+import { Seal } from "../../core/store/snapshot-seal.ts";
 import { StateMachine } from "../../core/store/state-machine.ts";
 
 /** Of the cluster that the sample was saved from. */
@@ -31,7 +33,10 @@ export function sampleState(): StateMachine {
 /** @returns the bytes that are in the file */
 export function writeBackup(path: string, state: StateMachine = sampleState()): Buffer {
   const frozen = state.freeze({ clusterId: SAMPLE_CLUSTER_ID, index: state.appliedIndex, term: 2 });
-  const bytes = Buffer.concat([...frozen.chunks()]);
+  const chunks = [...frozen.chunks()];
+  const seal = new Seal(createHash("sha256"));
+  for (const chunk of chunks) seal.add(chunk);
+  const bytes = Buffer.concat([...chunks, ...seal.end()]);
   frozen.release();
   writeFileSync(path, bytes);
   return bytes;

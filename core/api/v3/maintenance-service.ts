@@ -18,6 +18,7 @@ import type {
   StatusResponseMessage,
 } from "./cluster-messages.ts";
 import { ALARM_TYPE } from "./cluster-messages.ts";
+import { type Hasher, sealed } from "../../store/snapshot-seal.ts";
 import { type HeaderOnly, KEY_VALUE } from "./messages.ts";
 import { jsonEncoder } from "./json-codec.ts";
 import { headerOf } from "./response-header.ts";
@@ -32,17 +33,22 @@ const ALARMS: readonly (AlarmType | null)[] = [null, "nospace", "corrupt"];
 /** Keys hashed in one go before the host may do something else. */
 const HASH_PAGE_KEYS = 1_000;
 
+export interface MaintenanceDeps {
+  /** Dotted, of etcd: what clients compare with. */
+  readonly version: string;
+  /** Lets the host's event loop take its turn. */
+  readonly pause: () => Promise<void>;
+  readonly sha256: () => Hasher;
+}
+
 export class MaintenanceService {
   readonly #member: Member;
-  readonly #version: string;
-  readonly #pause: () => Promise<void>;
+  readonly #deps: MaintenanceDeps;
   readonly #encodeKv = jsonEncoder(KEY_VALUE);
 
-  /** @param version dotted, of etcd: what clients compare with @param pause lets the host's event loop take its turn */
-  constructor(member: Member, version: string, pause: () => Promise<void>) {
+  constructor(member: Member, deps: MaintenanceDeps) {
     this.#member = member;
-    this.#version = version;
-    this.#pause = pause;
+    this.#deps = deps;
   }
 
   /** @throws QuorateError badField: etcd 3.4 crashes on these */
@@ -74,7 +80,7 @@ export class MaintenanceService {
     errors.push(...status.problems.filter((problem) => !problem.startsWith("alarm "))); // those are there in etcd's words
     return {
       header: headerOf(this.#member),
-      version: this.#version,
+      version: this.#deps.version,
       dbSize: Math.max(1, store.sizeBytes()), // an empty store too has a size in etcd, and monitoring expects the field
       leader: status.leaderId,
       raftIndex: Math.max(1, status.raftIndex), // the log of etcd begins with entries of its own, so that these are never absent
@@ -106,7 +112,7 @@ export class MaintenanceService {
       for (const kv of kvs) hash = crc32(toUint8Array(this.#encodeKv(kv)), hash);
       if (!more) return { header: headerOf(this.#member), hash, compactRevision };
       key = (kvs[kvs.length - 1]!.key + "\0") as Bytes;
-      await this.#pause();
+      await this.#deps.pause();
     }
   }
 
@@ -117,7 +123,7 @@ export class MaintenanceService {
 
   /** What it throws comes with the messages. */
   snapshot(): AsyncIterable<SnapshotResponseMessage> {
-    return snapshotMessages(this.#member.snapshot());
+    return snapshotMessages(sealed(this.#member.snapshot(), this.#deps.sha256()));
   }
 
   /** @throws QuorateError badLeaderTransferee, notLeader, leaderTransferTimeout */

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { LocalMember } from "../../../test/helpers/local-member.ts";
 import { type LocalV3, MAX_REQUEST_BYTES, localV3 } from "../../../test/helpers/local-v3.ts";
@@ -5,6 +6,7 @@ import { encodeBase64 } from "../../bytes/base64.ts";
 import type { Bytes } from "../../bytes/bytes.ts";
 import { utf8Encode } from "../../bytes/utf8.ts";
 import { errNoLeader } from "../../errors.ts";
+import { HASH_BYTES, SEAL_BYTES_MIN, sealedBytes } from "../../store/snapshot-seal.ts";
 import { StateMachine } from "../../store/state-machine.ts";
 import type { ApiReply } from "../exchange.ts";
 
@@ -295,10 +297,13 @@ describe("/v3/maintenance and /v3/cluster", () => {
     const results = lines.map((line) => (JSON.parse(line) as { result: { blob: string; remaining_bytes?: string } }).result);
     expect(lines.length).toBeGreaterThan(3);
     expect(results.map(({ remaining_bytes }) => remaining_bytes === undefined)).toEqual(results.map((_, at) => at === results.length - 1));
+    const file = Buffer.concat(results.map(({ blob }) => Buffer.from(blob, "base64")));
+    const bytes = sealedBytes(file.length, file.subarray(-SEAL_BYTES_MIN))!;
+    expect(file.subarray(-HASH_BYTES)).toEqual(createHash("sha256").update(file.subarray(0, -HASH_BYTES)).digest());
     const restored = new StateMachine({ quotaBytes: 2 ** 31 });
     await restored.restore(
       (async function* () {
-        for (const { blob } of results) yield new Uint8Array(Buffer.from(blob, "base64"));
+        yield file.subarray(0, bytes);
       })(),
     );
     expect(restored.hash()).toBe(member.store.hash());

@@ -7,6 +7,7 @@
  */
 import { QuorateError, errNotForLearner, isQuorateError } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
+import type { Hasher } from "../../store/snapshot-seal.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import { checkMaintenance, checkToken } from "../auth/authorised-member.ts";
 import type { Credentials } from "../exchange.ts";
@@ -97,6 +98,8 @@ export interface ServiceDeps {
   /** Lets the host's event loop take its turn, between slices of long work. */
   readonly pause: () => Promise<void>;
   readonly every: Every;
+  /** A new SHA-256, for snapshots. */
+  readonly sha256: () => Hasher;
 }
 
 export function v3Services(deps: ServiceDeps): Service[] {
@@ -194,7 +197,7 @@ function clusterMethods(deps: ServiceDeps): Method[] {
 /** `hash` is the hash of everything here, as in etcd 3.4; `hashkv` is a path of etcd 3.5. */
 function maintenanceMethods(deps: ServiceDeps): Method[] {
   const { member, authenticator } = deps;
-  const service = serviceOf(deps, (own) => new MaintenanceService(own, deps.version, deps.pause));
+  const service = serviceOf(deps, (own) => new MaintenanceService(own, deps));
   const admin = (call: Call): MaintenanceService => {
     checkMaintenance(member, authenticator.callerOf(call.credentials));
     return service(call);
