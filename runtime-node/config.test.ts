@@ -3,12 +3,13 @@ import {
   ConfigError,
   compactionPolicy,
   initialCluster,
+  keepAliveTimes,
   minLeaseTtlSeconds,
-  parseDuration,
   quotaBytes,
   readSettings,
   strangeVariables,
 } from "./config.ts";
+import { parseDuration } from "./duration.ts";
 import { whyNotTaken } from "./etcd-flags.ts";
 import { SETTING_NAMES } from "./settings.ts";
 
@@ -42,6 +43,9 @@ describe("readSettings()", () => {
       cors: ["*"],
       "host-whitelist": ["*"],
       "enable-v2": true,
+      "grpc-keepalive-min-time": "5s",
+      "grpc-keepalive-interval": "2h",
+      "grpc-keepalive-timeout": "20s",
       "max-request-bytes": 1_572_864,
       "max-txn-ops": 128,
       "max-connections": 10_000,
@@ -82,6 +86,7 @@ describe("readSettings()", () => {
     [{ "listen-client-urls": "http://127.0.0.1:70000" }, "--listen-client-urls is"],
     [{ "listen-client-urls": "http://127.0.0.1:1/v2" }, "--listen-client-urls is"],
     [{ "listen-client-urls": "https://127.0.0.1:1" }, "(TLS is not there yet)"],
+    [{ "grpc-keepalive-min-time": "5" }, '--grpc-keepalive-min-time is "5"; wanted: a duration such as 300ms'],
     [{ "log-level": "loud" }, '--log-level is "loud"; wanted: debug, info, warn, error, panic, fatal'],
     [{ name: "" }, '--name is ""; wanted: a name'],
   ])("%j is refused with the flag, the value and what is wanted", (flags, message) => {
@@ -117,10 +122,21 @@ test.each([
   expect(compactionPolicy(read({ "auto-compaction-mode": mode, "auto-compaction-retention": retention }))).toEqual(policy);
 });
 
+test("keepAliveTimes() of zero are gRPC's own", () => {
+  expect(keepAliveTimes(read({ "grpc-keepalive-interval": "10s", "grpc-keepalive-timeout": "1s" }))).toEqual({
+    minTimeMs: 5_000,
+    intervalMs: 10_000,
+    timeoutMs: 1_000,
+  });
+  const off = { "grpc-keepalive-min-time": "0", "grpc-keepalive-interval": "0", "grpc-keepalive-timeout": "1s" };
+  expect(keepAliveTimes(read(off))).toEqual({ minTimeMs: 300_000, intervalMs: 7_200_000, timeoutMs: 20_000 });
+});
+
 test.each([
   ["300ms", 300],
   ["1.5h", 5_400_000],
   ["1m2s", 62_000],
+  ["0", 0],
   ["1", undefined],
   ["h", undefined],
   ["-1h", undefined],

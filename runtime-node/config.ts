@@ -2,8 +2,10 @@
  * From flags and environment to settings: flags win over variables, variables over defaults. Whatever cannot be taken is named with its
  * value and with what is wanted; nothing is ignored.
  */
+import type { KeepAliveTimes } from "../adapters/grpc/grpc-server.ts";
 import type { AutoCompactionPolicy } from "../core/replica/auto-compaction.ts";
 import { type NamedMember, parseInitialCluster, sameUrls } from "./cluster/initial-cluster.ts";
+import { parseDuration } from "./duration.ts";
 import { type SettingName, SETTING_NAMES, type Settings, metaOf, settingsSchema, variableOf } from "./settings.ts";
 
 /** A setting that cannot be taken; the message is for the person who set it. */
@@ -96,6 +98,22 @@ export function quotaBytes(settings: Settings): number {
   return given < 0 ? Number.MAX_SAFE_INTEGER : given;
 }
 
+/** How often clients may ping, and are pinged. Zero: gRPC's own defaults, as in etcd. */
+export function keepAliveTimes(settings: Settings): KeepAliveTimes {
+  const millis = (name: "grpc-keepalive-min-time" | "grpc-keepalive-interval" | "grpc-keepalive-timeout"): number =>
+    parseDuration(settings[name])!;
+  const [intervalMs, timeoutMs] = [millis("grpc-keepalive-interval"), millis("grpc-keepalive-timeout")];
+  const asked = intervalMs > 0 && timeoutMs > 0;
+  return {
+    minTimeMs: millis("grpc-keepalive-min-time") || 5 * 60_000,
+    intervalMs: asked ? Math.max(intervalMs, PING_INTERVAL_MS_MIN) : 2 * 60 * 60_000,
+    timeoutMs: asked ? timeoutMs : 20_000,
+  };
+}
+
+/** gRPC in Go takes shorter intervals for this one. */
+const PING_INTERVAL_MS_MIN = 1_000;
+
 /** @throws ConfigError when mode and amount do not go together */
 export function compactionPolicy(settings: Settings, source = "--auto-compaction-retention"): AutoCompactionPolicy {
   const amount = settings["auto-compaction-retention"];
@@ -109,14 +127,4 @@ export function compactionPolicy(settings: Settings, source = "--auto-compaction
   const retentionMs = /^[0-9]{1,9}$/.test(amount) ? Number(amount) * 3_600_000 : parseDuration(amount);
   if (retentionMs === undefined) return fail();
   return retentionMs === 0 ? { mode: "off" } : { mode: "periodic", retentionMs };
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** A duration as Go writes it: `1h30m`, `1.5h`, `300ms`. @returns milliseconds; undefined when it is none */
-export function parseDuration(written: string): number | undefined {
-  if (!/^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$/.test(written)) return undefined;
-  let millis = 0;
-  for (const [, amount, unit] of written.matchAll(/([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h)/g)) millis += Number(amount) * UNIT_MS[unit!]!;
-  return millis;
 }

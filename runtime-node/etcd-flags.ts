@@ -30,7 +30,6 @@ const GROUPS: readonly (readonly [reason: string, names: string])[] = [
   [LOGGING, "logger log-output log-outputs debug log-package-levels"],
   [PROFILING, "enable-pprof"],
   ["a file of settings is not there yet: use flags or QUORATE_* variables", "config-file"],
-  ["gRPC is not there yet: clients speak the JSON gateway", "grpc-keepalive-min-time grpc-keepalive-interval grpc-keepalive-timeout"],
   ["the JSON gateway is always on", "enable-grpc-gateway"],
   ["the metrics are always complete", "metrics"],
 ];

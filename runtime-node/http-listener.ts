@@ -20,6 +20,7 @@ import {
   TCP_KEEPALIVE_MS,
   TIMEOUT_CHECK_MS,
 } from "./limits.ts";
+import { splitProtocols } from "./protocol-split.ts";
 
 export interface HttpListenerOptions {
   readonly table: RouteTable;
@@ -30,6 +31,8 @@ export interface HttpListenerOptions {
   readonly fallback: (request: IncomingMessage, response: ServerResponse) => void;
   /** Told what a handler threw. */
   readonly onError: (error: unknown, request: { readonly method: string; readonly path: string }) => void;
+  /** Takes connections that speak HTTP/2. Left out: nobody does. */
+  readonly onHttp2?: (socket: Socket) => void;
   /** For tests, which cannot wait as long as clients may. */
   readonly times?: Partial<ListenerTimes>;
 }
@@ -105,6 +108,13 @@ export class HttpListener implements DirectPath {
     (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
     server.on("drop", () => void this.counts.connectionsDropped++);
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => this.#clientError(error, socket));
+    if (options.onHttp2 !== undefined) {
+      splitProtocols(server, false, {
+        onHttp2: options.onHttp2,
+        firstBytesTimeoutMs: this.#times.headers,
+        onSilent: () => void this.counts.clientErrors++,
+      });
+    }
     this.#server = server;
     this.#looking = setInterval(() => this.#lookForSlowBodies(), this.#times.check).unref();
   }

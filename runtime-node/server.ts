@@ -2,11 +2,15 @@
  * Wires one member: storage, consensus, replica, routes, listeners, and its end. For the command `serve`, and for programs that
  * run a server inside their own process: it touches neither the process's signals nor its exit code.
  */
+import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Http2ServerRequest, type Http2ServerResponse, createServer as createHttp2Server } from "node:http2";
+import type { Socket } from "node:net";
 import { resolve } from "node:path";
 import { FileLogStorage } from "../adapters/file-storage/file-log-storage.ts";
 import type { FileSystem } from "../adapters/file-storage/file-system.ts";
 import { NodeFileSystem } from "../adapters/file-storage/node-file-system.ts";
+import { GrpcServer } from "../adapters/grpc/grpc-server.ts";
 import { MeasuredConsensus, MeasuredFileSystem, Measures } from "../adapters/prometheus/measures.ts";
 import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.ts";
 import { Authenticator } from "../core/api/auth/authenticator.ts";
@@ -23,7 +27,7 @@ import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
 import { beginningOf } from "./cluster/beginning.ts";
 import { peerNotices } from "./cluster/peer-notices.ts";
 import { peerTransport } from "./cluster/peer-transport.ts";
-import { compactionPolicy, initialCluster, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
+import { compactionPolicy, initialCluster, keepAliveTimes, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
 import { HttpListener } from "./http-listener.ts";
 import { bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -90,10 +94,11 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   await replica.start();
   const ticking = setInterval(() => replica.tick(), Math.min(TICK_MS_MAX, settings["heartbeat-interval"]));
   const listeners: HttpListener[] = [];
+  let grpc: GrpcServer | null = null;
   const authenticator = new Authenticator({ member: replica, passwords, randomToken, monotonicMs: () => clock.monotonicMs() });
   const views = viewsOf(settings, replica, authenticator, logger);
   const close = async (): Promise<void> => {
-    await Promise.all(listeners.map((listener) => listener.close()));
+    await Promise.all([grpc?.close(), ...listeners.map((listener) => listener.close())]);
     views.watch.stop();
     clearInterval(ticking);
     await replica.stop();
@@ -121,12 +126,16 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       peersRefused: () => transport.refused(),
       raft: () => consensus.raftStatus(),
       watchStreams: () => views.watch.streamCount,
+      grpc: () => grpc!.counts(),
     });
-    const listen = (urls: readonly string[], served: App) => listenOn({ urls, served, settings, shared, listeners });
-    const bound = await listen(settings["listen-client-urls"], app);
+    grpc = grpcServer(settings, views, replica, authenticator, fetchFallback(app, shared.onError), logger);
+    const { accept } = grpc;
+    const bound = await listenOn({ urls: settings["listen-client-urls"], served: app, settings, shared, listeners, onHttp2: accept });
     if (settings["listen-peer-urls"] !== undefined) await transport.listen();
     clientUrls = settings["advertise-client-urls"] ?? bound.map(advertised);
-    if (settings["listen-metrics-urls"] !== undefined) await listen(settings["listen-metrics-urls"], createMetricsApp(shared));
+    if (settings["listen-metrics-urls"] !== undefined) {
+      await listenOn({ urls: settings["listen-metrics-urls"], served: createMetricsApp(shared), settings, shared, listeners });
+    }
     shared.metrics.start();
     return { urls: bound.map(formatUrl), dataDirectory: directory, failed, removed, close };
   } catch (error) {
@@ -217,11 +226,35 @@ function viewsOf(settings: Settings, member: Replica, authenticator: Authenticat
     minLeaseTtlSeconds: minLeaseTtlSeconds(settings),
     pause,
     every,
+    sha256: () => createHash("sha256"),
   });
   const onInternalError = (error: unknown): void => logger.error({ error }, "a request of the v3 API failed");
   const routes = v3Routes({ services, watch, authenticator, maxRequestBytes, onInternalError });
   if (settings["enable-v2"]) routes.push(...v2Routes({ member, authenticator, now: () => clock.wallMs() }));
   return { routes, services, watch };
+}
+
+/** @param fallback answers what comes over HTTP/2 and is no gRPC */
+function grpcServer(
+  settings: Settings,
+  { services, watch }: Views,
+  member: Replica,
+  authenticator: Authenticator,
+  fallback: FetchFallback,
+  logger: Logger,
+): GrpcServer {
+  const others = createHttp2Server(fallback);
+  return new GrpcServer({
+    member,
+    services,
+    watch,
+    authenticator,
+    maxRequestBytes: settings["max-request-bytes"],
+    electionTimeoutMs: settings["election-timeout"],
+    keepAlive: keepAliveTimes(settings),
+    onOther: (...stream) => void others.emit("stream", ...stream),
+    onInternalError: (error) => logger.error({ error }, "a gRPC call failed"),
+  });
 }
 
 interface ListenOptions {
@@ -231,9 +264,10 @@ interface ListenOptions {
   readonly shared: Pick<Parameters<typeof createApp>[0], "bodyBytesMax" | "onError">;
   /** Grows by those that were begun. */
   readonly listeners: HttpListener[];
+  readonly onHttp2?: (socket: Socket) => void;
 }
 
-async function listenOn({ urls, served, settings, shared, listeners }: ListenOptions) {
+async function listenOn({ urls, served, settings, shared, listeners, onHttp2 }: ListenOptions) {
   const fallback = fetchFallback(served, shared.onError);
   const bound: { host: string; port: number }[] = [];
   for (const url of urls) {
@@ -244,6 +278,7 @@ async function listenOn({ urls, served, settings, shared, listeners }: ListenOpt
       onError: shared.onError,
       connectionsMax: settings["max-connections"],
       fallback,
+      ...(onHttp2 === undefined ? {} : { onHttp2 }),
     });
     const { host, port } = parseClientUrl(url);
     const chosen = await listener.listen(host, port);
@@ -253,12 +288,11 @@ async function listenOn({ urls, served, settings, shared, listeners }: ListenOpt
   return bound;
 }
 
+type FetchFallback = (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => void;
+
 /** Requests that no route takes go to the Hono app; the bridge to it is loaded with the first one, which keeps the start short. */
-function fetchFallback(
-  { app }: App,
-  onError: ListenOptions["shared"]["onError"],
-): (request: IncomingMessage, response: ServerResponse) => void {
-  let bridge: Promise<(request: IncomingMessage, response: ServerResponse) => unknown> | undefined;
+function fetchFallback({ app }: App, onError: ListenOptions["shared"]["onError"]): FetchFallback {
+  let bridge: Promise<(...exchange: Parameters<FetchFallback>) => unknown> | undefined;
   return (request, response) => {
     bridge ??= import("@hono/node-server").then(({ getRequestListener }) =>
       getRequestListener(app.fetch, { overrideGlobalObjects: false }),

@@ -5,6 +5,7 @@
  * A setting takes text (a flag, a variable) or the value itself; what it wants is said once, in its `meta`, for errors and for the page.
  */
 import * as z from "zod";
+import { parseDuration } from "./duration.ts";
 import { LOG_LEVELS } from "./logger.ts";
 
 /** What the schema says of a setting beside its type. */
@@ -22,6 +23,7 @@ export interface SettingMeta {
 const whole = (min: number, max: number) => z.preprocess(numberFromText, z.int().min(min).max(max));
 const text = () => z.string().min(1);
 const flag = () => z.preprocess(booleanFromText, z.boolean());
+const duration = () => z.string().refine((value) => parseDuration(value) !== undefined);
 const list = <T extends z.ZodType>(item: T) => z.preprocess(listFromText, z.array(item).min(1));
 
 function numberFromText(value: unknown): unknown {
@@ -52,6 +54,7 @@ const peerUrlsMeta = {
   placeholder: "URLS",
   wants: "one or more of http://HOST:PORT or https://HOST:PORT, separated by commas, without a path",
 } as const;
+const durationMeta = { placeholder: "DURATION", wants: "a duration such as 300ms, 5s or 1h30m" } as const;
 const fileMeta = { placeholder: "FILE", wants: "a path", group: "Peer TLS" } as const;
 
 function isHttpUrl(value: string): boolean {
@@ -247,6 +250,27 @@ export const settingsSchema = z.strictObject({
         description: "Serve the v2 API under /v2. etcd 3.4 has it off by default.",
       }),
     ),
+  "grpc-keepalive-min-time": duration()
+    .default("5s")
+    .meta(
+      meta({
+        group: "Clients",
+        ...durationMeta,
+        description: "A client may ping its connection once in this time; one that does so more often is cut off. 0: five minutes.",
+      }),
+    ),
+  "grpc-keepalive-interval": duration()
+    .default("2h")
+    .meta(
+      meta({
+        group: "Clients",
+        ...durationMeta,
+        description: "A connection over HTTP/2 is pinged this often, to find out whether the client is still there. 0: two hours.",
+      }),
+    ),
+  "grpc-keepalive-timeout": duration()
+    .default("20s")
+    .meta(meta({ group: "Clients", ...durationMeta, description: "It is closed when that is not answered in this time. 0: 20 seconds." })),
   "max-request-bytes": whole(1, 512 * 1024 * 1024)
     .default(1_572_864)
     .meta(meta({ group: "Limits", ...wholeMeta(1, 512 * 1024 * 1024), placeholder: "BYTES", description: "The largest write, in bytes." })),

@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePort } from "./helpers/free-port.ts";
 import { PROJECT_ROOT, startQuorate } from "./helpers/start-quorate.ts";
+import { etcdVersion } from "./helpers/start-etcd.ts";
 import type { ServerProcess } from "./helpers/start-server.ts";
 import { tempDir } from "./helpers/temp-dir.ts";
 import { untilReady } from "./helpers/until-ready.ts";
@@ -23,11 +24,14 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 };
 
 const ofCurl = commands.filter((command) => command.startsWith("curl "));
+const ofEtcdctl = commands.filter((command) => command.startsWith("ETCDCTL_API=3 etcdctl "));
 const ofNpmStart = commands.filter((command) => command.startsWith("npm start -- "));
 
 test("README.md has commands, and each kind has its test here or elsewhere", () => {
   expect(commands.length).toBeGreaterThan(8);
-  expect(commands.filter((command) => ![...ofCurl, ...ofNpmStart].includes(command) && ELSEWHERE[command] === undefined)).toEqual([]);
+  expect(
+    commands.filter((command) => ![...ofCurl, ...ofEtcdctl, ...ofNpmStart].includes(command) && ELSEWHERE[command] === undefined),
+  ).toEqual([]);
   expect(Object.keys(ELSEWHERE).filter((command) => !commands.includes(command))).toEqual([]);
 });
 
@@ -51,6 +55,12 @@ describe("against a fresh server, in their order", () => {
     const text = streams ? await firstLine(here) : execFileSync("sh", ["-c", `${here} -sS --fail`], { encoding: "utf8" });
     expect(JSON.parse(text)).toMatchObject(command.includes("/v3/") ? {} : { node: {} });
     expect(text).toMatch(command.includes("/v2/") ? /"(action)"/ : streams ? /"created":true/ : /"header"/);
+  });
+
+  test.skipIf(etcdVersion() === undefined).each(ofEtcdctl)("%s", (command) => {
+    const here = command.replaceAll("http://127.0.0.1:2379", server.url);
+    expect(here).not.toBe(command);
+    expect(execFileSync("sh", ["-c", here], { encoding: "utf8" })).toContain("/greeting\nhi\n");
   });
 });
 

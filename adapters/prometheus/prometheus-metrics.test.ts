@@ -68,6 +68,7 @@ test("the page has what is true of a member, read when it is asked for", async (
     quotaBytes: 1_000_000,
     version: "9.9.9",
     etcdVersion: { server: "3.4.23", cluster: "3.4.0" },
+    grpc: () => [],
     watchStreams: () => 5,
     peers: () => [],
     peersRefused: () => ({ "another cluster": 2 }),

@@ -5,6 +5,8 @@
  */
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, type Metric, Registry, collectDefaultMetrics } from "prom-client";
+import type { MethodCounts } from "../grpc/grpc-server.ts";
+import { codeName } from "../grpc/grpc-status.ts";
 import type { HealthCounts } from "../../core/api/health.ts";
 import type { Metrics } from "../../core/api/metrics-port.ts";
 import type { RouteTable } from "../../core/api/route-table.ts";
@@ -29,6 +31,7 @@ export interface MetricsSources {
   readonly raft: () => Status | null;
   /** Open streams of v3 watches. */
   readonly watchStreams: () => number;
+  readonly grpc: () => readonly MethodCounts[];
   /** Sums over the listeners. */
   readonly listeners: () => {
     readonly connectionsDropped: number;
@@ -50,6 +53,7 @@ export function prometheusMetrics(sources: MetricsSources): Metrics {
   addDisk(page, sources.measures);
   addPeers(page, sources);
   addHttp(page, sources);
+  addGrpc(page, sources);
   addEventLoop(page);
   return { contentType: registry.contentType, render: () => registry.metrics() };
 }
@@ -289,6 +293,20 @@ function addHttp(page: Page, { table, listeners, replica }: MetricsSources): voi
   );
   page.counter("quorate_http_client_errors_total", "Requests that were no HTTP, or over a limit.", () => listeners().clientErrors);
   page.gauge("quorate_disk_bytes", "Bytes of the log and the snapshots.", () => replica.status().diskBytes);
+}
+
+/** Names and labels of go-grpc-prometheus, which etcd uses. */
+function addGrpc(page: Page, { grpc }: MetricsSources): void {
+  const labelsOf = ({ type, service, method }: MethodCounts) => ({ grpc_type: type, grpc_service: service, grpc_method: method });
+  const labels = ["grpc_type", "grpc_service", "grpc_method"];
+  page.labelled("counter", "grpc_server_started_total", "Calls begun.", labels, () =>
+    grpc().map((method) => [labelsOf(method), method.started] as const),
+  );
+  page.labelled("counter", "grpc_server_handled_total", "Calls ended, whatever their outcome.", [...labels, "grpc_code"], () =>
+    grpc().flatMap((method) =>
+      [...method.handled].map(([code, count]) => [{ ...labelsOf(method), grpc_code: codeName(code) }, count] as const),
+    ),
+  );
 }
 
 /** How late the event loop is: nothing else makes every request slow at once. Since the page was last asked for. */

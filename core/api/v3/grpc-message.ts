@@ -4,8 +4,8 @@ import type { Bytes } from "../../bytes/bytes.ts";
 /** Bytes before a message. */
 export const GRPC_PREFIX_BYTES = 5;
 
-/** @param message protobuf, not compressed */
-export function grpcMessage(message: Bytes): Bytes {
+/** @param message protobuf @param packed as the call's `grpc-encoding` says */
+export function grpcMessage(message: Bytes, packed = false): Bytes {
   const { length } = message;
-  return (String.fromCharCode(0, length >>> 24, (length >>> 16) & 255, (length >>> 8) & 255, length & 255) + message) as Bytes;
+  return (String.fromCharCode(packed ? 1 : 0, length >>> 24, (length >>> 16) & 255, (length >>> 8) & 255, length & 255) + message) as Bytes;
 }

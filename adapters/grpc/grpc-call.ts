@@ -1,0 +1,225 @@
+/**
+ * One call: messages in, messages out, and a status at the end, on one stream of HTTP/2. The status goes into the headers when nothing was
+ * sent before it, and into the trailers otherwise. A call ends once; what comes after its end is dropped.
+ */
+import type { Buffer } from "node:buffer";
+import { type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
+import type { Bytes } from "../../core/bytes/bytes.ts";
+import type { OnInternalError } from "../../core/api/error-table.ts";
+import { asQuorateError } from "../../core/api/error-table.ts";
+import type { Credentials, ReplySink } from "../../core/api/exchange.ts";
+import { grpcMessage } from "../../core/api/v3/grpc-message.ts";
+import { isQuorateError } from "../../core/errors.ts";
+import { packedMessage } from "./compression.ts";
+import { type GrpcStatus, OK, encodeMessage, statusOf } from "./grpc-status.ts";
+import { MessageReader } from "./message-reader.ts";
+
+/** What a call asks of its connection and server. */
+export interface CallHost {
+  readonly messageBytesMax: number;
+  readonly onInternalError: OnInternalError;
+  /** Something goes to the client. */
+  sent(): void;
+  /** Once for each call. */
+  ended(call: GrpcCall): void;
+}
+
+/** What is done with the messages of a request. */
+export interface CallHandler {
+  /** @returns a promise to wait for before the next message is read */
+  message(text: Bytes): void | Promise<void>;
+  /** The client will send no more. */
+  end(): void;
+}
+
+const HEADERS: OutgoingHttpHeaders = Object.freeze({
+  ":status": 200,
+  "content-type": "application/grpc",
+  "grpc-accept-encoding": "gzip",
+});
+const PACKED_HEADERS: OutgoingHttpHeaders = Object.freeze({ ...HEADERS, "grpc-encoding": "gzip" });
+const OK_TRAILERS: OutgoingHttpHeaders = Object.freeze({ "grpc-status": "0", "grpc-message": "" });
+const WITH_TRAILERS = Object.freeze({ waitForTrailers: true });
+const WITHOUT_BODY = Object.freeze({ endStream: true });
+const CANCELED = 1;
+
+export class GrpcCall implements Credentials, ReplySink {
+  readonly headers: IncomingHttpHeaders;
+  /** In milliseconds of the monotonic clock; Infinity when there is none. */
+  deadlineMs = Number.POSITIVE_INFINITY;
+  readonly #stream: ServerHttp2Stream;
+  readonly #host: CallHost;
+  readonly #onEnded: (code: number) => void;
+  #reader: MessageReader | null = null;
+  #handler: CallHandler | null = null;
+  #status: GrpcStatus | null = null;
+  #begun = false;
+  /** Ended by a status, or by the client's going away. */
+  #over = false;
+  #closed: (() => void) | null = null;
+
+  /** @param onEnded told the code of the status, once; that of CANCELED when the client went away */
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, host: CallHost, onEnded: (code: number) => void) {
+    this.#stream = stream;
+    this.headers = headers;
+    this.#host = host;
+    this.#onEnded = onEnded;
+    stream.on("error", () => {}); // what went wrong with the connection or by the client's doing: `close` follows
+    stream.once("close", () => this.#gone());
+  }
+
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** etcd's clients send their token as `token`, others as `authorization`. */
+  header(name: string): string | undefined {
+    const value = (name === "authorization" ? this.headers["token"] : undefined) ?? this.headers[name];
+    return Array.isArray(value) ? value[0] : value;
+  }
+
+  // ---- requests
+
+  /** Begins to read the request. */
+  read(handler: CallHandler): void {
+    const stream = this.#stream;
+    this.#handler = handler;
+    stream.on("data", (chunk: Buffer) => this.#data(chunk));
+    stream.once("end", () => this.#end());
+  }
+
+  #data(chunk: Buffer): void {
+    if (this.#over) return;
+    try {
+      this.#reader ??= new MessageReader(this.#host.messageBytesMax, this.header("grpc-encoding") ?? "");
+      const messages = this.#reader.read(chunk);
+      if (messages.length === 1) {
+        const wait = this.#handler!.message(messages[0]!);
+        if (wait !== undefined) this.#pause(wait);
+      } else if (messages.length > 1) this.#pause(this.#deliver(messages));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  async #deliver(messages: readonly Bytes[]): Promise<void> {
+    for (const message of messages) {
+      if (this.#over) return;
+      const wait = this.#handler!.message(message);
+      if (wait !== undefined) await wait;
+    }
+  }
+
+  #pause(wait: Promise<void>): void {
+    this.#stream.pause();
+    wait.then(
+      () => this.#stream.resume(),
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    if (this.#reader !== null && !this.#reader.isBetweenMessages) this.finish(statusOf("internal", "unexpected EOF"));
+    else this.#handler!.end();
+  }
+
+  // ---- replies
+
+  write(chunk: Bytes): boolean {
+    if (this.#over || this.#stream.destroyed) return false;
+    this.#begin();
+    this.#host.sent();
+    return this.#stream.write(chunk, "latin1");
+  }
+
+  onDrain(resume: () => void): void {
+    this.#stream.once("drain", resume);
+  }
+
+  onClose(closed: () => void): void {
+    if (this.#over) queueMicrotask(closed);
+    else this.#closed = closed;
+  }
+
+  end(): void {
+    this.finish(null);
+  }
+
+  /** A message as this call may send it: packed when the client packs its own, as gRPC in Go does. */
+  framed(message: Bytes): Bytes {
+    return this.#packs ? packedMessage(message) : grpcMessage(message);
+  }
+
+  get #packs(): boolean {
+    return this.headers["grpc-encoding"] === "gzip";
+  }
+
+  /** The whole reply of a call that has one. */
+  reply(message: Bytes): void {
+    if (this.#over || this.#stream.destroyed) return;
+    this.#begin();
+    this.#ends(OK);
+    this.#host.sent();
+    this.#stream.end(message, "latin1");
+  }
+
+  /** Ends the call with a status. @param status null: it went well */
+  finish(status: GrpcStatus | null): void {
+    if (this.#over) return;
+    this.#status = status;
+    this.#ends(status?.code ?? OK);
+    const stream = this.#stream;
+    if (stream.destroyed) return;
+    this.#host.sent();
+    if (this.#begun) return void stream.end();
+    const { code, message } = status ?? { code: OK, message: "" };
+    stream.respond({ ...HEADERS, "grpc-status": String(code), "grpc-message": encodeMessage(message) }, WITHOUT_BODY);
+    this.#leave();
+  }
+
+  /** Ends the call with an error; one that is none of an operation is reported, and told as no more than internal. */
+  fail(error: unknown): void {
+    if (this.#over && isQuorateError(error)) return;
+    const { code, message } = asQuorateError(error, this.#host.onInternalError);
+    this.finish(statusOf(code, message));
+  }
+
+  #begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    const stream = this.#stream;
+    stream.once("wantTrailers", () => {
+      stream.sendTrailers(this.#trailers());
+      this.#leave();
+    });
+    stream.respond(this.#packs ? PACKED_HEADERS : HEADERS, WITH_TRAILERS);
+  }
+
+  #trailers(): OutgoingHttpHeaders {
+    if (this.#status === null) return OK_TRAILERS;
+    return { "grpc-status": String(this.#status.code), "grpc-message": encodeMessage(this.#status.message) };
+  }
+
+  /** The status is said: a client that has not ended its request need not send the rest. The reset must not overtake the status. */
+  #leave(): void {
+    const stream = this.#stream;
+    if (stream.readableEnded) return;
+    stream.resume();
+    setImmediate(() => {
+      if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+  }
+
+  #gone(): void {
+    this.#ends(CANCELED);
+  }
+
+  #ends(code: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#host.ended(this);
+    this.#onEnded(code);
+    this.#closed?.();
+  }
+}
