@@ -16,6 +16,7 @@ import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.t
 import { Authenticator } from "../core/api/auth/authenticator.ts";
 import { type App, ETCD_VERSION, createApp, createMetricsApp } from "../core/api/create-app.ts";
 import type { Route } from "../core/api/exchange.ts";
+import { grpcServices } from "../core/api/grpc/services.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
@@ -246,7 +247,7 @@ function grpcServer(
   const others = createHttp2Server(fallback);
   return new GrpcServer({
     member,
-    services,
+    services: grpcServices(services, { member, every }),
     watch,
     authenticator,
     maxRequestBytes: settings["max-request-bytes"],
