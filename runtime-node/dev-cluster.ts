@@ -41,7 +41,11 @@ function start(member: Member): void {
     member.peer,
   ];
   const flags = ["--name", member.name, "--data-dir", `quorate.dev/${member.name}`, "--initial-cluster", initial, "--log-level", "warn"];
-  const child = spawn(process.execPath, [SCRIPT, "serve", ...flags, ...addresses], { stdio: ["ignore", "ignore", "inherit"] });
+  // In a process group of its own: a Ctrl-C in the terminal goes to whole groups, and members that are told twice to end do it at once.
+  const child = spawn(process.execPath, [SCRIPT, "serve", ...flags, ...addresses], {
+    detached: true,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   member.process = child;
   child.once("error", (error) => console.error(`${member.name} could not be started: ${error.message}`));
   child.once("exit", (code, signal) => {
@@ -131,7 +135,7 @@ if (import.meta.main) {
   MEMBERS.forEach(start);
   const telling = setInterval(() => void tell(), LINE_MS);
   createInterface({ input: process.stdin }).on("line", obey);
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {
       clearInterval(telling);
       end();

@@ -1,7 +1,8 @@
 /** The command as a real process: what it prints, how it ends, what it refuses. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,6 +36,38 @@ const get = async (url: string, key: string): Promise<string> => {
   const reply = (await (await fetch(`${url}/v2/keys/${key}`)).json()) as { node?: { value: string }; errorCode?: number };
   return reply.node?.value ?? `error ${reply.errorCode}`;
 };
+
+test("files of TLS between members that cannot be used are named with their flag, and nothing is begun", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "quorate-tls-"));
+  const file = (name: string) => join(directory, name);
+  const issue = (name: string) => {
+    const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", file(`${name}.key`)];
+    const made = spawnSync("openssl", ["req", "-x509", ...key, "-subj", `/CN=${name}`, "-days", "2", "-out", file(`${name}.pem`)]);
+    expect(made.status).toBe(0);
+  };
+  issue("a");
+  issue("b");
+  await writeFile(file("garbage"), "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n");
+  const serve = (cert: string, key: string, ca: string) => {
+    const url = "https://127.0.0.1:1";
+    const urls = ["--listen-peer-urls", url, "--initial-advertise-peer-urls", url, "--initial-cluster", `default=${url}`];
+    const files = ["--peer-cert-file", file(cert), "--peer-key-file", file(key), "--peer-trusted-ca-file", file(ca)];
+    return run("serve", "--data-dir", file("data"), "--listen-client-urls", "http://127.0.0.1:0", ...urls, ...files);
+  };
+  const cases = [
+    [serve("none", "a.key", "a.pem"), `--peer-cert-file is "${file("none")}", which cannot be read: ENOENT`],
+    [serve("garbage", "a.key", "a.pem"), `--peer-cert-file is "${file("garbage")}", which cannot be used: `],
+    [serve("a.pem", "garbage", "a.pem"), `--peer-key-file is "${file("garbage")}", which cannot be used: `],
+    [serve("a.pem", "a.key", "garbage"), `--peer-trusted-ca-file is "${file("garbage")}", which cannot be used: `],
+    [serve("a.pem", "b.key", "a.pem"), `--peer-cert-file "${file("a.pem")}" and --peer-key-file "${file("b.key")}": `],
+  ] as const;
+  for (const [{ status, stdout, stderr }, told] of cases) {
+    expect([status, stdout, stderr]).toEqual([2, "", expect.stringMatching(/^quorate: .*\n$/)]);
+    expect(stderr).toContain(told);
+  }
+  expect(existsSync(file("data"))).toBe(false);
+  await rm(directory, { recursive: true });
+});
 
 test("a member that is to join goes on asking while nobody answers", async () => {
   const directory = await mkdtemp(join(tmpdir(), "quorate-join-"));

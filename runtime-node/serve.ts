@@ -1,6 +1,6 @@
 /** The command `serve`: a server that owns its process. It prints where it listens, ends by signals, and says why when it cannot go on. */
 import { isQuorateError } from "../core/errors.ts";
-import { strangeVariables } from "./config.ts";
+import { ConfigError, strangeVariables } from "./config.ts";
 import { type Logger, createLogger } from "./logger.ts";
 import { type RunningServer, startServer } from "./server.ts";
 import type { Settings } from "./settings.ts";
@@ -8,7 +8,7 @@ import type { Settings } from "./settings.ts";
 /** How long a second look at the end is worth: after it the process ends whatever is left. */
 const END_MS = 15_000;
 
-/** Runs until a signal or a failure ends the process. */
+/** Runs until a signal or a failure ends the process. @throws ConfigError before anything was done */
 export async function serve(settings: Settings): Promise<void> {
   const format = settings["log-format"];
   const logger = createLogger(settings["log-level"], format === "plain" || (format === "auto" && process.stderr.isTTY));
@@ -18,6 +18,7 @@ export async function serve(settings: Settings): Promise<void> {
   try {
     server = await startServer(settings, logger);
   } catch (error) {
+    if (error instanceof ConfigError) throw error;
     logger.fatal({ failure: plain(error) }, explain(error));
     process.exit(1);
   }
@@ -25,14 +26,20 @@ export async function serve(settings: Settings): Promise<void> {
     logger.fatal({ failure: plain(error) }, `the member cannot go on: ${error.message}`);
     process.exit(1);
   });
+  let removed = false;
   void server.removed.then(async () => {
+    removed = true;
     logger.warn("the other members have removed this one from the cluster: it ends, and its data directory is of no use any more");
     await server.close();
     process.exit(0);
   });
   endOnSignals(server, logger);
+  const { urls, dataDirectory, serving } = server;
+  await Promise.resolve(); // a member whose own log has its removal knows it by now
+  if (removed) return;
   console.log(greeting(server));
-  logger.info({ urls: server.urls, dataDirectory: server.dataDirectory, pid: process.pid, node: process.versions.node }, "ready to serve");
+  logger.info({ urls, dataDirectory, pid: process.pid, node: process.versions.node }, "listening");
+  void serving.then(() => logger.info("ready to serve"));
 }
 
 function greeting({ urls, dataDirectory }: RunningServer): string {

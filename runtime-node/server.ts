@@ -22,6 +22,7 @@ import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
 import { type Service, v3Services } from "../core/api/v3/services.ts";
 import { WatchService } from "../core/api/v3/watch.ts";
+import { isQuorateError } from "../core/errors.ts";
 import { Replica } from "../core/replica/replica.ts";
 import { RaftConsensus } from "../core/replica/raft-consensus.ts";
 import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
@@ -42,6 +43,7 @@ import { clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from 
 const TICK_MS_MAX = 100;
 /** How often a quiet watch that asked for it is told the revision, as etcd does. */
 const WATCH_PROGRESS_MS = 10 * 60_000;
+const SERVING_POLL_MS = 100;
 /** The text format of Prometheus, as etcd names it. */
 const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -51,6 +53,8 @@ export interface RunningServer {
   readonly dataDirectory: string;
   /** Resolves with what ended the member, if something does. */
   readonly failed: Promise<Error>;
+  /** Resolves when a linearizable read was possible for the first time: a leader is known, and this member has what it had committed. */
+  readonly serving: Promise<void>;
   /** Resolves when the others have removed this member from the cluster for good. */
   readonly removed: Promise<void>;
   /** Finishes what was acknowledged, ends streams, lets go of the storage. */
@@ -138,10 +142,22 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       await listenOn({ urls: settings["listen-metrics-urls"], served: createMetricsApp(shared), settings, shared, listeners });
     }
     shared.metrics.start();
-    return { urls: bound.map(formatUrl), dataDirectory: directory, failed, removed, close };
+    return { urls: bound.map(formatUrl), dataDirectory: directory, serving: untilServing(replica), failed, removed, close };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Never settles for a member that ends before. */
+async function untilServing(replica: Replica): Promise<void> {
+  for (;;) {
+    try {
+      return await replica.readBarrier();
+    } catch (error) {
+      if (isQuorateError(error) && error.reason === "stopped") return new Promise(() => {});
+      await pauseMs(SERVING_POLL_MS); // no leader yet: the log has the reason
+    }
   }
 }
 

@@ -7,20 +7,20 @@ import type { OnInternalError } from "../../core/api/error-table.ts";
 import { Cancellation } from "../../core/api/v3/cancellation.ts";
 import { checkRequestSize } from "../../core/api/v3/message-size.ts";
 import { protobufDecoder, protobufEncoder } from "../../core/api/v3/protobuf-codec.ts";
-import type {
-  Call,
-  InTurnMethod,
-  Method,
-  ServerStreamMethod,
-  UnaryMethod,
-  WaitingMethod,
-  WatchMethod,
+import {
+  type Call,
+  type InTurnMethod,
+  type Method,
+  type ServerStreamMethod,
+  type UnaryMethod,
+  type WaitingMethod,
+  type WatchMethod,
+  waitingError,
 } from "../../core/api/v3/services.ts";
 import { SinkWriter } from "../../core/api/v3/sink-writer.ts";
 import { GRPC_WATCH } from "../../core/api/v3/watch-format.ts";
 import type { WatchService } from "../../core/api/v3/watch.ts";
 import type { Bytes } from "../../core/bytes/bytes.ts";
-import { QuorateError, isQuorateError } from "../../core/errors.ts";
 import { unreachable } from "../../core/invariant.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import { statusOf } from "./grpc-status.ts";
@@ -63,7 +63,7 @@ function unary<Request, Reply>(method: UnaryMethod<Request, Reply>, deps: Method
     });
 }
 
-/** What its method throws is told with code 2, as through the JSON gateway. */
+/** What its method throws is told as through the JSON gateway: see `waitingError`. */
 function waiting<Request, Reply>(method: WaitingMethod<Request, Reply>, deps: MethodDeps): CallStarter {
   const decode = protobufDecoder(method.request);
   const encode = protobufEncoder(method.reply);
@@ -73,7 +73,7 @@ function waiting<Request, Reply>(method: WaitingMethod<Request, Reply>, deps: Me
       checkRequestSize(method.request, request, text.length, deps.maxRequestBytes);
       call.reply(call.framed(encode(await method.call(request, calledBy(call, text, deps), cancellation))));
     } catch (error) {
-      call.fail(isQuorateError(error) ? new QuorateError("unknown", error.reason, error.message) : error);
+      call.fail(waitingError(error));
     }
   };
   return (call) => readOne(call, (text) => void answer(decode(text), call, text));
@@ -119,6 +119,11 @@ function inTurn<Request, Reply>(method: InTurnMethod<Request, Reply>, deps: Meth
 function watch(method: WatchMethod, { watch: service }: MethodDeps): CallStarter {
   const decode = protobufDecoder(method.request);
   return (call) => {
+    try {
+      service.checkServed();
+    } catch (error) {
+      return call.fail(error);
+    }
     const stream = service.open({ credentials: call, format: GRPC_WATCH, sink: call, fail: (error) => call.fail(error) });
     call.read({ message: (text) => stream.request(decode(text)), end: () => {} });
   };

@@ -1,5 +1,7 @@
 /** The transport between members as the settings want it: where to listen, and with which certificates. */
+import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { type PeerTls, TcpTransport } from "../../adapters/tcp-transport/tcp-transport.ts";
 import { ConfigError } from "../config.ts";
 import { parseClientUrl } from "../client-url.ts";
@@ -18,7 +20,7 @@ export interface PeerIdentity {
   readonly diskId: () => string;
 }
 
-/** @throws ConfigError for a certificate that cannot be read */
+/** @throws ConfigError for files of TLS that cannot be read or used, and for flags that do not go together */
 export function peerTransport(settings: Settings, identity: PeerIdentity, notices: PeerNotices): TcpTransport {
   const urls = settings["listen-peer-urls"] ?? DEFAULT_LISTEN;
   const tls = tlsOf(settings, urls);
@@ -44,18 +46,33 @@ function tlsOf(settings: Settings, urls: readonly string[]): PeerTls | undefined
   const clientAuth = settings["peer-client-cert-auth"];
   if (clientAuth && ca === undefined) throw new ConfigError("--peer-client-cert-auth needs --peer-trusted-ca-file");
   if (cert === undefined && ca === undefined) return undefined;
-  return {
-    ...(cert === undefined ? {} : { cert: read("peer-cert-file", cert) }),
-    ...(key === undefined ? {} : { key: read("peer-key-file", key) }),
-    ...(ca === undefined ? {} : { ca: read("peer-trusted-ca-file", ca) }),
-    requireClientCert: clientAuth,
+  const files = {
+    ...(cert === undefined ? {} : { cert: read("peer-cert-file", cert, (text) => createSecureContext({ cert: text })) }),
+    ...(key === undefined ? {} : { key: read("peer-key-file", key, (text) => createPrivateKey(text)) }),
+    ...(ca === undefined ? {} : { ca: read("peer-trusted-ca-file", ca, (text) => new X509Certificate(text)) }),
   };
+  try {
+    createSecureContext(files);
+  } catch (error) {
+    throw new ConfigError(`--peer-cert-file ${JSON.stringify(cert)} and --peer-key-file ${JSON.stringify(key)}: ${messageOf(error)}`);
+  }
+  return { ...files, requireClientCert: clientAuth };
 }
 
-function read(name: string, path: string): Buffer {
+/** @param check throws for what cannot be used */
+function read(name: string, path: string, check: (text: Buffer) => unknown): Buffer {
+  let text: Buffer;
   try {
-    return readFileSync(path);
+    text = readFileSync(path);
   } catch (error) {
-    throw new ConfigError(`--${name} is ${JSON.stringify(path)}, which cannot be read: ${(error as Error).message}`);
+    throw new ConfigError(`--${name} is ${JSON.stringify(path)}, which cannot be read: ${messageOf(error)}`);
   }
+  try {
+    check(text);
+  } catch (error) {
+    throw new ConfigError(`--${name} is ${JSON.stringify(path)}, which cannot be used: ${messageOf(error)}`);
+  }
+  return text;
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

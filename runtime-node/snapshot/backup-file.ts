@@ -40,6 +40,9 @@ export async function readBackup(fileSystem: FileSystem, path: string): Promise<
   });
   try {
     return await verify(file, path);
+  } catch (error) {
+    if (errorCode(error) !== "EISDIR") throw error;
+    throw new QuorateError("invalidArgument", "notSnapshot", `${path} is a directory, and no snapshot`, { file: path });
   } finally {
     await file.close();
   }

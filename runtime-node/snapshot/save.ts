@@ -22,14 +22,16 @@ export interface SaveOptions {
   readonly signal?: AbortSignal;
 }
 
-/** @throws QuorateError `exists`, `snapshotFailed`, `damaged`, or the host's error; nothing is left behind then */
+/** @throws QuorateError `exists`, `notFound`, `snapshotFailed`, `damaged`, or the host's error; nothing is left behind then */
 export async function saveSnapshot({ endpoint, file, fileSystem, signal }: SaveOptions): Promise<Backup> {
   const path = resolve(file);
   const part = `${path}.part`;
   refuseExisting(path, "is there already and is not overwritten");
   const out = await fileSystem.open(part, "create").catch((error: unknown) => {
-    if (errorCode(error) !== "EEXIST") throw error;
-    throw errExists(part, "is there already: another save is under way, or one was killed and this can be deleted");
+    const code = errorCode(error);
+    if (code === "EEXIST") throw errExists(part, "is there already: another save is under way, or one was killed and this can be deleted");
+    if (code !== "ENOENT") throw error;
+    throw new QuorateError("notFound", "notFound", `there is no directory ${dirname(path)} to save a snapshot in`, { file: path });
   });
   try {
     await fill(out, downloadSnapshot(endpoint, signal));

@@ -128,9 +128,22 @@ async function run(act: () => Promise<void>): Promise<void> {
   } catch (error) {
     if (isQuorateError(error) && error.reason === "notMember") throw new ConfigError(error.message);
     if (!isQuorateError(error) && errorCode(error) === undefined) throw error;
-    console.error(`quorate: ${(error as Error).message}`);
+    console.error(`quorate: ${isQuorateError(error) ? error.message : hostProblem(error as NodeJS.ErrnoException)}`);
     process.exitCode = EXIT_FAILED;
   }
+}
+
+/** In words, as far as it is a common mistake. */
+function hostProblem({ code = "", path = "a file", message }: NodeJS.ErrnoException): string {
+  const problem: Record<string, string> = {
+    EACCES: "may not be read or written by this user",
+    EPERM: "may not be read or written by this user",
+    EROFS: "is on a file system that is not writable",
+    ENOTDIR: "cannot be there: a part of this path is a file and no directory",
+    ENOSPC: "does not fit on its disk",
+    ENAMETOOLONG: "has too long a name",
+  };
+  return problem[code] === undefined ? message : `${path} ${problem[code]} (${code})`;
 }
 
 /** etcdctl takes an endpoint without a scheme too. */

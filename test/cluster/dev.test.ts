@@ -10,7 +10,11 @@ import { untilTrue } from "../helpers/until-ready.ts";
 test("npm run dev: three members, who leads, and what a kill does", async () => {
   const ports = await freePorts(6);
   const script = join(PROJECT_ROOT, "runtime-node", "dev-cluster.ts");
-  const child = spawn(process.execPath, [script, ports.join(",")], { cwd: tempDir("dev"), stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [script, ports.join(",")], {
+    cwd: tempDir("dev"),
+    detached: true,
+    stdio: ["pipe", "pipe", "pipe"],
+  });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (output += part.toString()));
   const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
@@ -29,7 +33,8 @@ test("npm run dev: three members, who leads, and what a kill does", async () => 
     await until(/^leader [abc] .* lag: a ok, b ok, c ok$/);
     expect(output).toContain("wanted: one of start, kill, pause, go and one of a, b, c");
   } finally {
-    child.kill("SIGINT");
+    process.kill(-child.pid!, "SIGINT"); // as a terminal does: to the whole process group
   }
   expect(await exited).toBe(0);
+  expect(["a", "b", "c"].filter((name) => !output.includes(`${name} ended (0)`))).toEqual([]); // none was told twice
 });

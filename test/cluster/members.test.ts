@@ -175,6 +175,12 @@ describe("members", () => {
       await changeMembers(agent, asked.url, "remove", { ID: ids.get(name) });
       expect((await gone.process.exited).code).toBe(0);
       expect(gone.process.output()).toContain("removed this one from the cluster");
+      expect(gone.process.output()).toContain("ready to serve");
+      // Started again it finds out, and has not called itself ready before.
+      await cluster.restart(name, [], false);
+      expect((await cluster.member(name).process.exited).code).toBe(0);
+      expect(cluster.member(name).process.output()).toContain("removed this one from the cluster");
+      expect(cluster.member(name).process.output()).not.toContain("ready to serve");
       cluster.forget(name);
       await putUntil(asked.url, "after", name);
     }

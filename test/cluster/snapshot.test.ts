@@ -151,6 +151,27 @@ describe("refused with exit code 1", () => {
     expect(readdirSync(dir).toSorted()).toEqual(["backup.snap", "data"]);
   });
 
+  test("paths that cannot be, in a sentence", async () => {
+    const file = join(dir, "backup.snap");
+    writeBackup(file);
+    mkdirSync(join(dir, "directory"));
+    const data = ["--data-dir", join(dir, "data")];
+    const cases: readonly (readonly [args: readonly string[], told: string])[] = [
+      [["save", join(dir, "none", "x.snap")], `there is no directory ${join(dir, "none")} to save a snapshot in`],
+      [["save", join(dir, "directory")], `${join(dir, "directory")} is there already and is not overwritten`],
+      [
+        ["save", join(file, "x.snap")],
+        `${join(file, "x.snap")}.part cannot be there: a part of this path is a file and no directory (ENOTDIR)`,
+      ],
+      [["status", join(dir, "none")], `there is no file ${join(dir, "none")}`],
+      [["status", join(dir, "directory")], `${join(dir, "directory")} is a directory, and no snapshot`],
+      [["restore", join(dir, "directory"), ...data], `${join(dir, "directory")} is a directory, and no snapshot`],
+      [["restore", file, "--data-dir", file], `${file} cannot be there: a part of this path is a file and no directory (ENOTDIR)`],
+    ];
+    for (const [args, told] of cases) expect([args, await snapshot(...args)]).toMatchObject([args, { code: 1, stdout: "", stderr: `quorate: ${told}\n` }]); // prettier-ignore
+    expect(readdirSync(dir).toSorted()).toEqual(["backup.snap", "directory"]);
+  });
+
   test("a wrong command line, with exit code 2", async () => {
     const file = join(dir, "backup.snap");
     writeBackup(file);
