@@ -86,6 +86,17 @@ afterEach(async () => {
 const KV_RANGE = "/etcdserverpb.KV/Range";
 const KV_PUT = "/etcdserverpb.KV/Put";
 
+test("a learner refuses all but serializable ranges and its status, with one code", async () => {
+  member.isLearner = true;
+  const client = open();
+  const refused = [KV_RANGE, KV_PUT, "/v3lockpb.Lock/Lock", "/etcdserverpb.Maintenance/Snapshot", "/etcdserverpb.Watch/Watch"];
+  for (const path of [...refused, "/etcdserverpb.Lease/LeaseKeepAlive"]) {
+    const { status, text } = await client.unary(path, EMPTY);
+    expect([path, status, text]).toEqual([path, 14, "etcdserver: rpc not supported for learner"]);
+  }
+  expect((await client.unary("/etcdserverpb.Maintenance/Status", EMPTY)).status).toBe(0);
+});
+
 describe("a unary call", () => {
   test("is answered with one message, headers and trailers", async () => {
     const client = open();
