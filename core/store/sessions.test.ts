@@ -103,6 +103,17 @@ describe("commands of a session", () => {
     expect(done).toMatchObject({ ok: true, revision: 2 });
     expect(asOf(m.state.auth.revision)).toEqual(done);
     expect(m.state.revision).toBe(2);
+    // A repeat is told nothing unless its user may do the command: somebody else, or nobody at all, may have guessed the client.
+    const { revision } = m.state.auth;
+    for (const [auth, reason] of [
+      [{ user: "root", revision: revision - 1 }, "authOldRevision"],
+      [{ user: "nobody", revision }, "permissionDenied"],
+      [undefined, "userEmpty"],
+    ] as const) {
+      const repeat = m.apply({ ...put("a"), ...(auth === undefined ? {} : { auth }) } as CommandBody, "c", 1);
+      expect(repeat).toMatchObject({ ok: false, error: { reason } });
+    }
+    expect(asOf(revision)).toEqual(done);
   });
 
   test("a state restored from a snapshot is marked with the same hash, and not compared by a mark from before", async () => {
@@ -191,6 +202,33 @@ describe("SessionTable", () => {
     expect(table.size).toBe(SESSIONS_MAX);
     expect(table.repeated({ client: "c0", sequence: 2 })).toEqual(done);
     expect(table.repeated({ client: "c1", sequence: 1 })).toBeUndefined();
+  });
+
+  test("lets the results of the least recently used go when all together are too large, and keeps that they were done", () => {
+    const use = fc.tuple(fc.nat(7), fc.nat(40), fc.nat(SESSION_IDLE_MS_MAX / 4));
+    fc.assert(
+      fc.property(fc.array(use, { maxLength: 80 }), (uses) => {
+        const charsMax = 150;
+        const table = new SessionTable(charsMax);
+        let model: { client: string; outcome: string | null; usedAt: number }[] = [];
+        let now = 0;
+        uses.forEach(([n, length, later], at) => {
+          now += later;
+          const client = `c${n}`;
+          const result = { op: "done", text: "x".repeat(length) } as unknown as Result;
+          table.keep({ client, sequence: at + 1 }, { ok: true, revision: at, result }, now);
+          model = [...model.filter((row) => row.client !== client), { client, outcome: JSON.stringify({ result }), usedAt: now }];
+          model = model.filter(({ usedAt }) => usedAt >= now - SESSION_IDLE_MS_MAX);
+          const chars = () => model.reduce((sum, { outcome }) => sum + (outcome?.length ?? 0), 0);
+          for (const row of model) if (chars() > charsMax) row.outcome = null;
+          expect([...table.rows()].map(({ client: name, outcome, usedAt }) => ({ client: name, outcome, usedAt }))).toEqual(model);
+          expect(table.check()).toEqual([]);
+        });
+        const gone = [...table.rows()].find(({ outcome }) => outcome === null);
+        if (gone !== undefined) expect(() => table.repeated(gone)).toThrow("too large to be kept");
+      }),
+      { numRuns: 200 },
+    );
   });
 
   test("forgets as if it looked at every row each time", () => {

@@ -15,6 +15,9 @@ export const SESSIONS_MAX = 100_000;
 /** Of the kept result, as text; of a larger one only the revision is kept. */
 export const SESSION_RESULT_CHARS_MAX = 64 * 1024;
 
+/** Of all kept results together; beyond it those of the least recently used sessions are let go, and of them the revision is kept. */
+export const SESSION_ALL_RESULTS_CHARS_MAX = 64 * 1024 * 1024;
+
 /** Whose command it is, and which one. */
 export interface CommandSession {
   /** Chosen by the client, at random: 1 to 64 characters of ASCII. */
@@ -34,7 +37,7 @@ export interface SessionRow {
   /** When it was last used, in milliseconds of the store's clock. */
   readonly usedAt: number;
   readonly revision: number;
-  /** JSON of the result, or of the error with its code; null: too large to be kept. */
+  /** JSON of the result, or of the error with its code; null: it, or all of them together, were too large to be kept. */
   readonly outcome: string | null;
 }
 
@@ -59,7 +62,16 @@ export class SessionTable {
   #places = new Map<string, Place>();
   #oldest: Place | null = null;
   #newest: Place | null = null;
+  /** Up to this one, in the order of use, no result is kept. */
+  #bare: Place | null = null;
+  #chars = 0;
+  readonly #charsMax: number;
   #hash = 0;
+
+  /** @param charsMax see SESSION_ALL_RESULTS_CHARS_MAX */
+  constructor(charsMax = SESSION_ALL_RESULTS_CHARS_MAX) {
+    this.#charsMax = charsMax;
+  }
 
   get size(): number {
     return this.#places.size;
@@ -98,6 +110,17 @@ export class SessionTable {
       this.#unlink(place);
       this.#places.delete(place.row.client);
     }
+    this.#letResultsGo();
+  }
+
+  /** Each result is let go once, so that it costs the same with many sessions as with few. */
+  #letResultsGo(): void {
+    while (this.#chars > this.#charsMax) {
+      const place = this.#bare === null ? this.#oldest! : this.#bare.newer!;
+      this.#chars -= place.row.outcome?.length ?? 0;
+      place.row = { ...place.row, outcome: null };
+      this.#bare = place;
+    }
   }
 
   /** As the most recently used. */
@@ -115,14 +138,18 @@ export class SessionTable {
     if (this.#newest === null) this.#oldest = place;
     else this.#newest.newer = place;
     this.#newest = place;
+    this.#chars += row.outcome?.length ?? 0;
     this.#hash = (this.#hash + rowHash(row)) >>> 0;
   }
 
-  #unlink({ row, older, newer }: Place): void {
+  #unlink(place: Place): void {
+    const { row, older, newer } = place;
+    if (place === this.#bare) this.#bare = older;
     if (older === null) this.#oldest = newer;
     else older.newer = newer;
     if (newer === null) this.#newest = older;
     else newer.older = older;
+    this.#chars -= row.outcome?.length ?? 0;
     this.#hash = (this.#hash - rowHash(row)) >>> 0;
   }
 
@@ -131,14 +158,17 @@ export class SessionTable {
     this.#places = other.#places;
     this.#oldest = other.#oldest;
     this.#newest = other.#newest;
+    this.#bare = other.#bare;
+    this.#chars = other.#chars;
     this.#hash = other.#hash;
   }
 
   /** Recomputes what is kept incrementally and lists each fault. O(n). */
   check(): string[] {
     const faults: string[] = [];
-    let [count, hash, usedAt] = [0, 0, -Infinity];
+    let [count, hash, chars, usedAt] = [0, 0, 0, -Infinity];
     for (const row of this.rows()) {
+      chars += row.outcome?.length ?? 0;
       if (this.#places.get(row.client)?.row !== row) faults.push(`session ${row.client} is in the order of use and not in the table`);
       if (row.usedAt < usedAt) faults.push(`session ${row.client} stands behind one that was used after it`);
       usedAt = row.usedAt;
@@ -146,6 +176,7 @@ export class SessionTable {
       count++;
     }
     if (count !== this.size) faults.push(`${count} sessions are in the order of use and ${this.size} in the table`);
+    if (chars !== this.#chars) faults.push(`the results have ${chars} characters and the table says ${this.#chars}`);
     if (hash !== this.#hash) faults.push(`the sessions hash to ${hash} and the table says ${this.#hash}`);
     return faults;
   }

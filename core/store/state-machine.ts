@@ -138,6 +138,8 @@ export class StateMachine implements StoreView {
     const { session } = command;
     if (session === undefined) return this.#once(command, entry);
     try {
+      // First, because a repeat is told an outcome. What users and roles refuse is judged anew under the same number.
+      this.#checkAuth(command);
       const repeated = this.#sessions.repeated(session);
       if (repeated !== undefined) return repeated;
     } catch (error) {
@@ -145,15 +147,14 @@ export class StateMachine implements StoreView {
       return { ok: false, revision: this.#versions.revision, error };
     }
     const outcome = this.#once(command, entry);
-    // Judged by users and roles that have changed: whoever proposed it does so anew, under the same number.
-    if (outcome.ok || outcome.error.reason !== "authOldRevision") this.#sessions.keep(session, outcome, this.#clockMs);
+    this.#sessions.keep(session, outcome, this.#clockMs);
     return outcome;
   }
 
   #once(command: Command, entry: LogPlace): Outcome {
     try {
       this.#refuseByAlarm(command);
-      this.auth.checkCommand(command, command.auth, (lease) => this.leaseTable.keys(lease));
+      this.#checkAuth(command);
       const result = this.#execute(command, entry);
       assert(!this.#versions.hasPending, () => `a ${command.kind} left writes without a revision`);
       return { ok: true, revision: this.#versions.revision, result };
@@ -162,6 +163,10 @@ export class StateMachine implements StoreView {
       assert(!this.#versions.hasPending, () => `a ${command.kind} was refused after it had written: ${error.message}`);
       return { ok: false, revision: this.#versions.revision, error };
     }
+  }
+
+  #checkAuth(command: Command): void {
+    this.auth.checkCommand(command, command.auth, (lease) => this.leaseTable.keys(lease));
   }
 
   /** Tells the watches what was committed since the last call; to be called after a batch. */

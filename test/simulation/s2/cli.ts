@@ -7,7 +7,7 @@ import { huntAllS2 } from "./mutant-hunt.ts";
 import { S2_MUTANTS } from "./mutants.ts";
 import { runS2 } from "./simulation.ts";
 
-/** Bounds of the hunt for one mutant from one first seed. */
+/** Bounds of the hunt for one mutant from one first seed, unless others are asked for. */
 const MUTANT_SEEDS = 500;
 const MUTANT_SECONDS = 90;
 
@@ -32,7 +32,7 @@ export interface S2Flags {
 export async function mainS2(flags: S2Flags): Promise<number> {
   if (flags.mutant !== undefined) {
     const { seed, seeds, seconds } = flags;
-    return huntAllS2(S2_MUTANTS, flags.mutant, seed, seeds > 1 ? seeds : MUTANT_SEEDS, Math.min(seconds, MUTANT_SECONDS));
+    return huntAllS2(S2_MUTANTS, flags.mutant, seed, seeds > 1 ? seeds : MUTANT_SEEDS, Number.isFinite(seconds) ? seconds : MUTANT_SECONDS);
   }
   const began = performance.now();
   const counters: Record<string, number> = {};

@@ -61,6 +61,33 @@ test.each<Held>(["before the first chunk", "after the last chunk"])(
   },
 );
 
+test.each(["kill", "power"] as const)("a process ends (%s) with a snapshot committed to its disk and not yet restored", async (how) => {
+  lab = new S2Lab(3, { snapshotEntries: 10, limits: { electionTicks: 10, catchUpEntries: 0 } });
+  const leader = await lab.begin();
+  const late = lab.others(leader)[0]!;
+  late.die("power");
+  await lab.run(3000);
+  for (let n = 0; n < 25; n++) await lab.done(lab.put(leader, `k${n % 5}`, `value ${n}`));
+  await lab.run(500);
+  late.start();
+  const before = late.running!;
+  // The first look at the snapshot under its own name is the beginning of the restore.
+  late.disk.fault = ({ call, path }) => {
+    if (call === "read" && path.endsWith(".snap")) late.die(how);
+  };
+  await lab.until("the end between commit and restore", () => late.running === null);
+  expect(before.consensus.applied).toBeLessThan(10); // what its log has of the beginning
+  late.start();
+  await lab.until("its start", () => late.up);
+  const { consensus, transport } = late.running!;
+  expect(consensus.applied).toBeGreaterThan(20); // what the disk has, with nothing fetched again
+  transport.fetchSnapshot = () => {
+    throw new Error("it has the snapshot");
+  };
+  await lab.untilEqual();
+  expect(lab.has(late, "k4")).toBe("value 24");
+});
+
 test("T22: a crash in any step of two installations at once (etcd issue 18055)", { timeout: 60_000 }, async () => {
   for (const keep of [0, 1]) {
     let steps = 0;
