@@ -6,16 +6,20 @@ import { writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { join } from "node:path";
 import { Random } from "../differential/random.ts";
-import { Recorder, type Truth, checkHistory } from "../history/revision-check.ts";
+import { HistoryRecorder, type Operation, type Request, describe, toNdjson } from "../history/history.ts";
+import { HttpHistoryClient } from "../history/http-client.ts";
+import { type SearchOptions, partitionByKey, searchRegister } from "../history/linearizability.ts";
+import { WatchTruth, checkWatch, truthOf } from "../history/watch-check.ts";
+import { checkWitness } from "../history/witness-check.ts";
 import { Cluster } from "../helpers/start-cluster.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { untilTrue } from "../helpers/until-ready.ts";
 import { BadDisk, compileBadDisk } from "./bad-disk.ts";
-import { callV3, fromBase64 } from "./http.ts";
+import { callV3 } from "./http.ts";
 import { FAULTS, type Fault, Nemesis } from "./nemesis.ts";
 import { PeerProxy } from "./peer-proxy.ts";
 import { RecordedClient } from "./recorded-client.ts";
-import { Watcher, history } from "./watcher.ts";
+import { ALL_KEYS, RecordedWatch, type Wanted, watchWhole } from "./recorded-watch.ts";
 
 export interface FaultRunOptions {
   readonly seed: number;
@@ -28,14 +32,31 @@ export interface FaultRunOptions {
 export interface FaultRunResult {
   readonly operations: number;
   readonly unknown: number;
+  /** Keys for which the search came to no end within its bound. */
+  readonly undecided: number;
   readonly revisions: number;
+  readonly events: number;
+  /** Events that the watches were told of. */
   readonly watched: number;
   readonly faults: Readonly<Record<string, number>>;
   /** One sentence each; empty: all is well. */
   readonly violations: readonly string[];
 }
 
-const CLIENTS = 6;
+/** Keys that change together too, and keys that the search looks at, where each request is for one key. */
+const KEYS = ["a", "b", "c", "d", "e"];
+const SEARCHED_KEYS = new Set(["s1", "s2"]);
+const CLIENTS = 4;
+const SINGLE_KEY_CLIENTS = 2;
+/** Times that the search of a key looks at its clock: a bound that is the same on every machine. */
+const SEARCH_LOOKS_MAX = 2_000;
+const WATCHES: Readonly<Record<string, Wanted>> = {
+  "all keys": ALL_KEYS,
+  "all keys again": ALL_KEYS,
+  "puts from s1 on": { key: "s1", end: "\0", prev: true, without: "delete" },
+};
+/** What the last write is to, which all watches see. */
+const LAST_KEY = "s1";
 const library = compileBadDisk();
 
 export async function faultRun(options: FaultRunOptions): Promise<FaultRunResult> {
@@ -53,13 +74,14 @@ export async function faultRun(options: FaultRunOptions): Promise<FaultRunResult
   const flags = ["--snapshot-count", "500"];
   const advertise = ({ name, peerUrl }: { name: string; peerUrl: string }) => proxy.address(name, Number(new URL(peerUrl).port));
   const cluster = await Cluster.start({ size: 3, env, flags, advertise });
-  const recorder = new Recorder(() => performance.now());
-  const urls = () => cluster.urls;
-  const clients = Array.from(
-    { length: CLIENTS },
-    (_, id) => new RecordedClient({ id, random: new Random(options.seed * 100 + id), recorder, urls }),
-  );
-  const watches = new ResumingWatches(cluster, 2);
+  const recorder = new HistoryRecorder(() => performance.now());
+  const members = () => cluster.members;
+  const clients = Array.from({ length: CLIENTS + SINGLE_KEY_CLIENTS }, (_, id) => {
+    const singleKey = id >= CLIENTS;
+    const keys = singleKey ? [...SEARCHED_KEYS] : KEYS;
+    return new RecordedClient({ name: `c${id}`, random: new Random(options.seed * 100 + id), recorder, members, keys, singleKey });
+  });
+  const watches = new ResumingWatches(cluster, WATCHES);
   const nemesis = new Nemesis({ cluster, proxy, disks, random, agent });
   try {
     await cluster.untilLeader();
@@ -78,25 +100,38 @@ export async function faultRun(options: FaultRunOptions): Promise<FaultRunResult
     }
     await Promise.all(clients.map((client) => client.stop()));
     await cluster.untilLeader();
-    const { header } = await callV3<{ header: { revision: string } }>(agent, urls()[0]!, "/v3/kv/range", { key: "YQ==" });
-    const last = Number(header.revision);
+    const { url } = cluster.members[0]!;
+    const closing = new HttpHistoryClient({ client: "last", member: "any", url, recorder, timeoutMs: 20_000 });
+    const closed = await closing.send({ kind: "put", key: LAST_KEY, value: "the last one" });
+    if (typeof closed !== "object") throw new Error(`the last write was ${closed}`);
+    const last = closed.revision;
     const violations: string[] = [];
-    await watches.finish(last, violations);
+    await watches.finish(last).catch((error: unknown) => violations.push(String(error)));
     await untilSame(cluster, agent);
-    const truth = await truthOf(urls()[0]!, last);
-    violations.push(...checkHistory(recorder.operations, truth), ...watches.compare(truth));
+    const operations = recorder.operations();
+    const truth = truthOf(await watchWhole(url, last));
+    const witness = checkWitness(operations, { truth });
+    const searched = search(operations, witness.placed);
+    const whole = new WatchTruth(truth);
+    violations.push(
+      ...witness.violations.map(({ rule, text }) => `${rule}: ${text}`),
+      ...searched.violations,
+      ...watches.judge(last, whole),
+    );
     if (violations.length > 0) {
       const file = join(tempDir("history"), "history.ndjson");
-      writeFileSync(file, recorder.operations.map((operation) => JSON.stringify(operation)).join("\n"));
+      writeFileSync(file, toNdjson(operations));
       violations.push(
         `the history is in ${file}`,
         ...cluster.members.map(({ name, process: one }) => `--- ${name}:\n${one.output().slice(-3_000)}`),
       );
     }
     return {
-      operations: recorder.operations.length,
-      unknown: recorder.operations.filter(({ answer }) => answer === null).length,
+      operations: operations.length,
+      unknown: operations.filter((operation) => operation.return === null).length,
+      undecided: searched.undecided,
       revisions: truth.length,
+      events: whole.events.length,
       watched: watches.seen(),
       faults: nemesis.counts,
       violations,
@@ -118,66 +153,77 @@ function shuffled<T>(list: readonly T[], random: Random): T[] {
 /** Watches that go on at another member whenever they are cut off. */
 class ResumingWatches {
   readonly #cluster: Cluster;
-  readonly #watchers: Watcher[];
+  readonly #watches: readonly RecordedWatch[];
   #timer: NodeJS.Timeout | undefined;
   #turn = 0;
 
-  constructor(cluster: Cluster, count: number) {
+  constructor(cluster: Cluster, wanted: Readonly<Record<string, Wanted>>) {
     this.#cluster = cluster;
-    this.#watchers = Array.from({ length: count }, () => new Watcher());
+    this.#watches = Object.entries(wanted).map(([name, one]) => new RecordedWatch(name, one));
   }
 
   start(): void {
     // Also without need: a watch that moves to a member that is behind must not see anything twice.
-    const move = () => this.#watchers.forEach((watcher) => this.#move(watcher));
+    const move = () => this.#watches.forEach((watch) => this.#move(watch));
     move();
     this.#timer = setInterval(move, 700);
   }
 
-  #move(watcher: Watcher): void {
-    watcher.stop();
+  #move(watch: RecordedWatch): void {
+    watch.stop();
     const { urls } = this.#cluster;
-    watcher.start(urls[++this.#turn % urls.length]!);
+    watch.start(urls[++this.#turn % urls.length]!);
   }
 
-  async finish(revision: number, violations: string[]): Promise<void> {
-    for (const watcher of this.#watchers) {
-      await watcher.until(revision, 20_000).catch((error: unknown) => violations.push(`a watch: ${String(error)}`));
-    }
+  /** @param revision of a change that all of them see */
+  async finish(revision: number): Promise<void> {
+    for (const watch of this.#watches) await watch.until(revision, 20_000);
     this.stop();
   }
 
   stop(): void {
     clearInterval(this.#timer);
-    for (const watcher of this.#watchers) watcher.stop();
+    for (const watch of this.#watches) watch.stop();
   }
 
   seen(): number {
-    return this.#watchers.reduce((sum, { seen }) => sum + seen.length, 0);
+    return this.#watches.reduce((sum, { events }) => sum + events, 0);
   }
 
-  compare(truth: readonly Truth[]): string[] {
-    return this.#watchers.flatMap(({ seen, faults }) => {
-      const differing = truth.find(({ revision, key, value }, at) => {
-        const event = seen[at];
-        return event?.revision !== revision || event.what !== describe(key, value);
-      });
-      const wrong = differing === undefined ? [] : [`a watch saw something else than ${JSON.stringify(differing)}`];
-      return [...faults.map((fault) => `a watch: ${fault}`), ...wrong];
+  judge(revision: number, truth: WatchTruth): string[] {
+    return this.#watches.flatMap((watch) => {
+      const record = watch.record(revision);
+      const told = checkWatch(record, truth).map(({ rule, text }) => `${rule}: ${text}`);
+      return [...watch.faults, ...told].map((fault) => `the watch of ${record.name}: ${fault}`);
     });
   }
 }
 
-const base = (text: string): string => Buffer.from(text, "utf8").toString("base64");
-const describe = (key: string, value: string | undefined): string =>
-  value === undefined ? `DELETE ${base(key)}` : `PUT ${base(key)}=${base(value)}`;
+/** The search that trusts no revision, of the keys whose requests are all for one key. */
+function search(operations: readonly Operation[], placed: ReadonlyMap<number, Operation>): { violations: string[]; undecided: number } {
+  const searched = [...partitionByKey(operations.filter(({ request }) => SEARCHED_KEYS.has(firstKeyOf(request))))];
+  const happened = new Set(placed.values());
+  const violations: string[] = [];
+  let undecided = 0;
+  for (const [key, part] of searched) {
+    let result = searchRegister(part, limits());
+    // Many requests without an answer make it long: without those that never happened it is shorter.
+    if (result.verdict === "unknown") result = searchRegister(part.filter((one) => one.return !== null || happened.has(one)), limits()); // prettier-ignore
+    if (result.verdict === "unknown") undecided++;
+    if (result.verdict !== "illegal") continue;
+    const last = result.longest.slice(-5).map(describe).join("\n  ");
+    violations.push(`no order explains the history of ${key}: ${describe(result.blocked!)}\nafter\n  ${last}`);
+  }
+  return { violations, undecided };
+}
 
-async function truthOf(url: string, last: number): Promise<Truth[]> {
-  return (await history(url, last)).map(({ revision, what }) => {
-    if (what.startsWith("DELETE ")) return { revision, key: fromBase64(what.slice("DELETE ".length)), value: undefined };
-    const [, key = "", value = ""] = /^PUT ([A-Za-z0-9+/]+={0,2})=(.*)$/.exec(what) ?? [];
-    return { revision, key: fromBase64(key), value: fromBase64(value) };
-  });
+function limits(): SearchOptions {
+  let looks = 0;
+  return { now: () => ++looks, limit: SEARCH_LOOKS_MAX };
+}
+
+function firstKeyOf(request: Request): string {
+  return request.kind === "txn" ? request.compare[0]!.key : request.key;
 }
 
 async function untilSame(cluster: Cluster, agent: Agent): Promise<void> {

@@ -71,7 +71,8 @@ describe("HttpHistoryClient", () => {
     ["503", "unknown", () => Response.json({ code: 14 }, { status: 503 })],
     ["an answer that is not JSON", "unknown", () => new Response("<html>")],
     ["an answer without a revision", "unknown", () => Response.json({ header: {} })],
-    ["no connection", "unknown", () => Promise.reject(new TypeError("fetch failed"))],
+    ["nobody who listens", "refused", () => Promise.reject(new TypeError("fetch failed", { cause: { code: "ECONNREFUSED" } }))],
+    ["a broken connection", "unknown", () => Promise.reject(new TypeError("fetch failed", { cause: { code: "ECONNRESET" } }))],
     [
       "no answer in time",
       "unknown",

@@ -1,9 +1,8 @@
 /**
  * A client of the v3 JSON gateway whose requests are recorded: base64 keys and values, 64-bit numbers as text, fields that are zero left out.
  *
- * Outcomes: an answer is one; 4xx is "refused", certainly not done; all else (no connection, no answer in time, 5xx, a request given up
- * by the server, a body that cannot be read) is "unknown". A refused connection could not have been a request done, but telling it from one
- * that broke later is not worth a mistake.
+ * Outcomes: an answer is one; 4xx and a refused connection are "refused", certainly not done; all else (no answer in time, 5xx, a request
+ * given up by the server, a connection that broke, a body that cannot be read) is "unknown".
  * Source: etcd's api-grpc-gateway guide; rpc.proto.
  */
 import type { Compare, HistoryRecorder, KeyValue, Request, Response, SingleRequest, SingleResult } from "./history.ts";
@@ -59,7 +58,8 @@ export class HttpHistoryClient {
       const text = await reply.text();
       if (reply.ok) return decodeResponse(request, JSON.parse(text) as Reply);
       return reply.status >= 400 && reply.status < 500 && !GIVEN_UP.has(reply.status) ? "refused" : "unknown";
-    } catch {
+    } catch (error) {
+      if ((error as { cause?: { code?: string } }).cause?.code === "ECONNREFUSED") return "refused"; // nothing was sent
       return "unknown"; // by the network, by time, or an answer that is no answer: whatever it was, the request may have been done
     }
   }
