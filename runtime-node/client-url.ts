@@ -5,16 +5,20 @@ export interface ClientUrl {
   /** As Node listens on it: a name or an address, IPv6 without brackets. */
   readonly host: string;
   readonly port: number;
+  /** https. */
+  readonly secure: boolean;
 }
 
-/** @param url checked already: `http://host:port` */
+/** @param url checked already: `http://host:port` or `https://host:port` */
 export function parseClientUrl(url: string): ClientUrl {
-  const { hostname, port } = new URL(url);
-  return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: port === "" ? 80 : Number(port) };
+  const { protocol, hostname, port } = new URL(url);
+  const secure = protocol === "https:";
+  // An URL leaves out the port that its scheme has anyway.
+  return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: port === "" ? (secure ? 443 : 80) : Number(port), secure };
 }
 
-export function formatUrl({ host, port }: ClientUrl): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+export function formatUrl({ host, port, secure }: ClientUrl): string {
+  return `${secure ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** What clients elsewhere can connect to: an address that means "all of this machine's" is replaced by one of them. */

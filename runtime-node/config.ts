@@ -39,7 +39,7 @@ export function readSettings(
   const parsed = settingsSchema.safeParse(given);
   if (!parsed.success) {
     const name = parsed.error.issues[0]?.path[0] as SettingName;
-    throw new ConfigError(refusal(source.get(name) ?? `--${name}`, given[name], wantsOf(name, given[name])));
+    throw new ConfigError(refusal(source.get(name) ?? `--${name}`, given[name], metaOf(name).wants));
   }
   // Checked together with its mode, which the schema of one value cannot do.
   compactionPolicy(parsed.data, source.get("auto-compaction-retention"));
@@ -50,11 +50,6 @@ export function readSettings(
 
 function refusal(source: string, value: unknown, wants: string): string {
   return `${source} is ${JSON.stringify(value)}; wanted: ${wants}`;
-}
-
-function wantsOf(name: SettingName, value: unknown): string {
-  const { wants } = metaOf(name);
-  return typeof value === "string" && /(^|,)\s*https:/.test(value) ? `${wants} (TLS is not there yet)` : wants;
 }
 
 /** The members that found the cluster, or those of the cluster to join. @throws ConfigError when this one is not among them */

@@ -3,7 +3,8 @@
  * Both are refused with the reason, so that nobody believes in a setting that does nothing.
  * Source of the names: https://etcd.io/docs/v3.4/op-guide/configuration/
  */
-const TLS = "TLS is not there yet: put a proxy that ends TLS before the server";
+const OWN_CERTIFICATE = "one certificate serves both directions: see --peer-cert-file";
+const OLD_NAME = "etcd has it no more: see --trusted-ca-file and --peer-trusted-ca-file";
 const CLUSTER = "the consensus is another one than etcd's and has no such setting: pre-votes are always on";
 const PROXY = "a member that is no part of the consensus is not there yet";
 const AUTH =
@@ -14,9 +15,9 @@ const LOGGING = "logs are JSON on the standard error stream: see --log-level and
 const PROFILING = "start the server with Node's own --cpu-prof or --inspect instead";
 
 const GROUPS: readonly (readonly [reason: string, names: string])[] = [
-  [TLS, "cert-file key-file client-cert-auth trusted-ca-file auto-tls client-crl-file cipher-suites self-signed-cert-validity"],
-  [TLS, "peer-auto-tls peer-crl-file peer-cert-allowed-cn"],
-  [TLS, "ca-file peer-ca-file client-cert-file client-key-file peer-client-cert-file peer-client-key-file"],
+  [OLD_NAME, "ca-file peer-ca-file"],
+  [OWN_CERTIFICATE, "peer-client-cert-file peer-client-key-file"],
+  ["the JSON gateway makes no connection of its own, and needs no certificate", "client-cert-file client-key-file"],
   [CLUSTER, "pre-vote"],
   [PROXY, "proxy proxy-failure-wait"],
   [CLUSTER, "initial-election-tick-advance max-snapshots max-wals experimental-initial-corrupt-check experimental-corrupt-check-time"],

@@ -1,9 +1,11 @@
 /**
- * The HTTP/1.1 listener of Node: requests of the routes go to their handlers directly, everything else to the Fetch app. Timeouts and
+ * The HTTP/1.1 listener of Node, plain or over TLS: requests of the routes go to their handlers directly, everything else to the Fetch app. Timeouts and
  * bounds keep a slow, silent or broken client from costing more than a connection and a bounded buffer (limits.ts).
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { type IncomingMessage, type Server as HttpServer, type ServerResponse, createServer } from "node:http";
+import { type Server as HttpsServer, createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Access } from "../core/api/access.ts";
 import type { ApiReply, ReplySink } from "../core/api/exchange.ts";
 import { stoppingReply } from "../core/api/pages.ts";
@@ -19,8 +21,11 @@ import {
   SHUTDOWN_GRACE_MS,
   TCP_KEEPALIVE_MS,
   TIMEOUT_CHECK_MS,
+  TLS_HANDSHAKE_MS,
 } from "./limits.ts";
 import { splitProtocols } from "./protocol-split.ts";
+import type { Refusal } from "./refusal-notices.ts";
+import type { ListenerTls } from "./tls/listener-tls.ts";
 
 export interface HttpListenerOptions {
   readonly table: RouteTable;
@@ -33,19 +38,30 @@ export interface HttpListenerOptions {
   readonly onError: (error: unknown, request: { readonly method: string; readonly path: string }) => void;
   /** Takes connections that speak HTTP/2. Left out: nobody does. */
   readonly onHttp2?: (socket: Socket) => void;
+  /** Left out: plain connections. */
+  readonly tls?: ListenerTls;
+  /** Told of each connection that TLS has turned away, and why. */
+  readonly onRefused?: (refusal: Refusal) => void;
   /** For tests, which cannot wait as long as clients may. */
   readonly times?: Partial<ListenerTimes>;
 }
 
 /** In milliseconds; limits.ts says what they are for. */
 export interface ListenerTimes {
+  readonly handshake: number;
   readonly headers: number;
   readonly body: number;
   readonly check: number;
   readonly grace: number;
 }
 
-const TIMES: ListenerTimes = { headers: HEADERS_TIMEOUT_MS, body: BODY_TIMEOUT_MS, check: TIMEOUT_CHECK_MS, grace: SHUTDOWN_GRACE_MS };
+const TIMES: ListenerTimes = {
+  handshake: TLS_HANDSHAKE_MS,
+  headers: HEADERS_TIMEOUT_MS,
+  body: BODY_TIMEOUT_MS,
+  check: TIMEOUT_CHECK_MS,
+  grace: SHUTDOWN_GRACE_MS,
+};
 
 /** What an exchange asks of its listener. */
 export interface DirectPath {
@@ -73,7 +89,7 @@ export class HttpListener implements DirectPath {
   readonly counts: ListenerCounts = { connectionsDropped: 0, clientErrors: 0, openStreams: 0 };
   readonly #options: HttpListenerOptions;
   readonly #times: ListenerTimes;
-  readonly #server: Server;
+  readonly #server: HttpServer | HttpsServer;
   readonly #streams = new Set<ResponseSink>();
   /** Flat heads of replies whose headers are frozen, that is, shared by many replies. */
   readonly #heads = new WeakMap<object, readonly string[]>();
@@ -90,33 +106,68 @@ export class HttpListener implements DirectPath {
     this.#times = { ...TIMES, ...options.times };
     this.bodyBytesMax = options.bodyBytesMax;
     this.onError = options.onError;
-    const server = createServer(
-      {
-        maxHeaderSize: HEADER_BYTES_MAX,
-        headersTimeout: this.#times.headers,
-        requestTimeout: 0, // the body of a stream has no end; other bodies have BODY_TIMEOUT_MS
-        keepAliveTimeout: IDLE_TIMEOUT_MS,
-        connectionsCheckingInterval: this.#times.check,
-        keepAlive: true,
-        keepAliveInitialDelay: TCP_KEEPALIVE_MS,
-        noDelay: true,
-      },
-      (request, response) => this.#handle(request, response),
-    );
+    const server = this.#createServer(options.tls);
     server.maxConnections = options.connectionsMax;
     // A client that closes its sending side after a request gets its reply all the same.
-    (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+    (server as HttpServer & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
     server.on("drop", () => void this.counts.connectionsDropped++);
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => this.#clientError(error, socket));
     if (options.onHttp2 !== undefined) {
-      splitProtocols(server, false, {
+      splitProtocols(server, options.tls !== undefined, {
         onHttp2: options.onHttp2,
         firstBytesTimeoutMs: this.#times.headers,
         onSilent: () => void this.counts.clientErrors++,
       });
     }
+    if (options.tls !== undefined) guard(server as HttpsServer, options.tls, (socket, reason) => this.#refused(socket, reason));
     this.#server = server;
     this.#looking = setInterval(() => this.#lookForSlowBodies(), this.#times.check).unref();
+  }
+
+  #createServer(tls: ListenerTls | undefined): HttpServer | HttpsServer {
+    const handle = (request: IncomingMessage, response: ServerResponse): void => this.#handle(request, response);
+    const options = {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: this.#times.headers,
+      requestTimeout: 0, // the body of a stream has no end; other bodies have BODY_TIMEOUT_MS
+      keepAliveTimeout: IDLE_TIMEOUT_MS,
+      connectionsCheckingInterval: this.#times.check,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+      noDelay: true,
+    };
+    if (tls === undefined) return createServer(options, handle);
+    let used = tls.current();
+    const server = createHttpsServer(
+      {
+        ...options,
+        ...used,
+        requestCert: tls.requiresCertificate,
+        rejectUnauthorized: tls.requiresCertificate,
+        handshakeTimeout: this.#times.handshake,
+        ALPNProtocols: this.#options.onHttp2 === undefined ? ["http/1.1"] : ["h2", "http/1.1"],
+      },
+      handle,
+    );
+    server.prependListener("connection", (socket: Socket) => {
+      void socket.remoteAddress; // asked now, it is remembered: see remoteOf
+      const now = tls.current();
+      if (now !== used) server.setSecureContext((used = now));
+    });
+    server.removeAllListeners("tlsClientError"); // Node's own answers in plain HTTP
+    server.on("tlsClientError", (error, socket) => this.#tlsError(error, socket));
+    return server;
+  }
+
+  /** What the client's certificate lacks says more than that the connection was ended because of it, OpenSSL's reason more than its trace. */
+  #tlsError(error: Error & { readonly reason?: string }, socket: TLSSocket): void {
+    this.#refused(socket, `TLS: ${socket.authorizationError ?? error.reason ?? error.message}`);
+  }
+
+  #refused(socket: TLSSocket, reason: string): void {
+    this.counts.clientErrors++;
+    this.#options.onRefused?.({ remote: remoteOf(socket), reason });
+    socket.destroy();
   }
 
   /** @throws the host's error: EADDRINUSE, EACCES … */
@@ -158,7 +209,8 @@ export class HttpListener implements DirectPath {
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
     if (this.#closing) return this.#answer(request, response, stoppingReply(path));
-    if (!access.anyHost) {
+    // As etcd: who has found a name with the right certificate was not led astray by DNS.
+    if (!access.anyHost && this.#options.tls === undefined) {
       const refusal = access.refuseHost(headerOf(request, "host"));
       if (refusal !== undefined) return this.#answer(request, response, refusal);
     }
@@ -252,6 +304,22 @@ export class HttpListener implements DirectPath {
     socket.end(`HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${status}`);
     socket.once("finish", () => socket.destroySoon());
   }
+}
+
+/** A connection that Node has closed already knows its address no more; the plain one below it does, having been asked in time. */
+function remoteOf(socket: TLSSocket & { readonly _parent?: Socket }): string {
+  return socket.remoteAddress ?? socket._parent?.remoteAddress ?? "?";
+}
+
+/** Connections that the rules of TLS do not let in are ended before anything of theirs is read, in either protocol. */
+function guard(server: HttpsServer, tls: ListenerTls, refused: (socket: TLSSocket, reason: string) => void): void {
+  const takers = server.listeners("secureConnection") as ((socket: TLSSocket) => void)[];
+  server.removeAllListeners("secureConnection");
+  server.on("secureConnection", (socket) => {
+    const reason = tls.refuse(socket);
+    if (reason !== null) return refused(socket, reason);
+    for (const take of takers) take.call(server, socket);
+  });
 }
 
 function flat(headers: Readonly<Record<string, string>>): string[] {

@@ -6,6 +6,8 @@ export const HEADER_BYTES_MAX = 64 * 1024;
 export const HEADER_LINES_MAX = 256;
 /** From a connection's first byte of a request to the end of its headers. */
 export const HEADERS_TIMEOUT_MS = 10_000;
+/** From a connection to the end of its TLS handshake. */
+export const TLS_HANDSHAKE_MS = 10_000;
 /** From the first to the last byte of a body that is not streamed. */
 export const BODY_TIMEOUT_MS = 30_000;
 /** A connection without a request is closed after so long. Longer than the usual 60 s of proxies, so that they close first. */

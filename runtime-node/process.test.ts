@@ -106,7 +106,7 @@ describe("the command line", () => {
     [["serve", "--snapshot-count"], "argument missing"],
     [["serve", "--snapshot-count=none"], '--snapshot-count is "none"; wanted: a whole number'],
     [["serve", "--enable-v2=perhaps"], '--enable-v2 is "perhaps"; wanted: true or false'],
-    [["serve", "--cert-file", "x"], "--cert-file is not taken: TLS is not there yet"],
+    [["serve", "--peer-client-cert-file", "x"], "--peer-client-cert-file is not taken: one certificate serves both directions"],
     [["serve", "-pre-vote=true"], "--pre-vote is not taken: the consensus is another one"],
     [["serve", "--initial-cluster", "a=http://a:1,b=http://b:1"], "default=http://localhost:2380"],
     [["serve", "extra"], "too many arguments"],

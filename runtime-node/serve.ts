@@ -8,6 +8,9 @@ import type { Settings } from "./settings.ts";
 /** How long a second look at the end is worth: after it the process ends whatever is left. */
 const END_MS = 15_000;
 
+/** How often certificates are looked at, so that a renewal that went wrong is known before the next connection. */
+const REFRESH_MS = 10_000;
+
 /** Runs until a signal or a failure ends the process. @throws ConfigError before anything was done */
 export async function serve(settings: Settings): Promise<void> {
   const format = settings["log-format"];
@@ -22,6 +25,8 @@ export async function serve(settings: Settings): Promise<void> {
     logger.fatal({ failure: plain(error) }, explain(error));
     process.exit(1);
   }
+  setInterval(() => server.refresh(), REFRESH_MS).unref();
+  process.on("SIGHUP", () => server.refresh());
   void server.failed.then((error) => {
     logger.fatal({ failure: plain(error) }, `the member cannot go on: ${error.message}`);
     process.exit(1);
@@ -44,11 +49,12 @@ export async function serve(settings: Settings): Promise<void> {
 
 function greeting({ urls, dataDirectory }: RunningServer): string {
   const url = urls[0]!.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+  const curl = url.startsWith("https:") ? "curl --cacert CA.pem" : "curl";
   return [
     `Listening on ${urls.join(", ")}`,
     `Data in ${dataDirectory}`,
-    `Try: curl ${url}/v2/keys/greeting -XPUT -d value=hello`,
-    `     curl ${url}/v3/kv/range -d '{"key":"L2dyZWV0aW5n"}'`,
+    `Try: ${curl} ${url}/v2/keys/greeting -XPUT -d value=hello`,
+    `     ${curl} ${url}/v3/kv/range -d '{"key":"L2dyZWV0aW5n"}'`,
   ].join("\n");
 }
 

@@ -25,7 +25,7 @@ import { WatchService } from "../core/api/v3/watch.ts";
 import { isQuorateError } from "../core/errors.ts";
 import { Replica } from "../core/replica/replica.ts";
 import { RaftConsensus } from "../core/replica/raft-consensus.ts";
-import { advertised, formatUrl, parseClientUrl } from "./client-url.ts";
+import { type ClientUrl, advertised, formatUrl, parseClientUrl } from "./client-url.ts";
 import { beginningOf } from "./cluster/beginning.ts";
 import { peerNotices } from "./cluster/peer-notices.ts";
 import { peerTransport } from "./cluster/peer-transport.ts";
@@ -35,8 +35,11 @@ import { bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import { packageVersion } from "./package-version.ts";
 import { passwords, randomToken } from "./passwords.ts";
+import { type Refusal, refusalNotices } from "./refusal-notices.ts";
 import type { Settings } from "./settings.ts";
 import { finishNewCluster, forceNewCluster } from "./snapshot/force-new-cluster.ts";
+import type { ListenerTls } from "./tls/listener-tls.ts";
+import { clientTls } from "./tls/tls-settings.ts";
 import { clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from "./timing.ts";
 
 /** How often the replica looks at its duties, at least. */
@@ -57,12 +60,14 @@ export interface RunningServer {
   readonly serving: Promise<void>;
   /** Resolves when the others have removed this member from the cluster for good. */
   readonly removed: Promise<void>;
+  /** Looks at the certificates now, rather than with the next connection. */
+  refresh(): void;
   /** Finishes what was acknowledged, ends streams, lets go of the storage. */
   close(): Promise<void>;
 }
 
 /**
- * @throws QuorateError `damaged`, `locked` and others of the storage, or the host's error when an address cannot be listened on;
+ * @throws ConfigError for certificates that cannot be used, QuorateError `damaged`, `locked` and others of the storage, or the host's error when an address cannot be listened on;
  *   nothing is left running then
  */
 export async function startServer(settings: Settings, logger: Logger): Promise<RunningServer> {
@@ -70,6 +75,8 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const measures = new Measures();
   const fileSystem = new MeasuredFileSystem(new NodeFileSystem(), measures);
   await recoverQuorumLoss(settings, directory, fileSystem, logger);
+  const onNotice = noticesTo(logger);
+  const tls = await clientTls(settings, { directory, notice: onNotice, nowMs: () => clock.wallMs() });
   const storage = new FileLogStorage({ directory, fileSystem });
   /** Known when the ports are. */
   let clientUrls: readonly string[] | null = null;
@@ -77,7 +84,6 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const failed = new Promise<Error>((tell) => (onFailed = tell));
   let onRemoved: () => void = () => {};
   const removed = new Promise<void>((tell) => (onRemoved = tell));
-  const onNotice = noticesTo(logger);
   const { consensus, transport } = consensusOf(settings, storage, logger);
   const replica = new Replica({
     consensus: new MeasuredConsensus(consensus, measures),
@@ -135,14 +141,20 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     });
     grpc = grpcServer(settings, views, replica, authenticator, fetchFallback(app, shared.onError), logger);
     const { accept } = grpc;
-    const bound = await listenOn({ urls: settings["listen-client-urls"], served: app, settings, shared, listeners, onHttp2: accept });
+    const onRefused = refusalNotices(
+      (refusal) => onNotice("warn", "a client was turned away", { ...refusal }),
+      () => clock.monotonicMs(),
+    );
+    const listening = { settings, shared, listeners, onRefused, ...(tls === undefined ? {} : { tls }) };
+    const bound = await listenOn({ ...listening, urls: settings["listen-client-urls"], served: app, onHttp2: accept });
     if (settings["listen-peer-urls"] !== undefined) await transport.listen();
     clientUrls = settings["advertise-client-urls"] ?? bound.map(advertised);
     if (settings["listen-metrics-urls"] !== undefined) {
-      await listenOn({ urls: settings["listen-metrics-urls"], served: createMetricsApp(shared), settings, shared, listeners });
+      await listenOn({ ...listening, urls: settings["listen-metrics-urls"], served: createMetricsApp(shared) });
     }
     shared.metrics.start();
-    return { urls: bound.map(formatUrl), dataDirectory: directory, serving: untilServing(replica), failed, removed, close };
+    const serving = untilServing(replica);
+    return { urls: bound.map(formatUrl), dataDirectory: directory, serving, failed, removed, refresh: () => tls?.refresh(), close };
   } catch (error) {
     await close();
     throw error;
@@ -176,7 +188,7 @@ async function recoverQuorumLoss(settings: Settings, directory: string, fileSyst
 }
 
 function noticesTo(logger: Logger) {
-  return (level: "info" | "warn", message: string, details: Record<string, unknown> = {}) => logger[level](details, message);
+  return (level: "info" | "warn" | "error", message: string, details: Record<string, unknown> = {}) => logger[level](details, message);
 }
 
 /** The consensus among members over TCP, on this member's log. */
@@ -281,13 +293,16 @@ interface ListenOptions {
   readonly shared: Pick<Parameters<typeof createApp>[0], "bodyBytesMax" | "onError">;
   /** Grows by those that were begun. */
   readonly listeners: HttpListener[];
+  readonly tls?: ListenerTls;
   readonly onHttp2?: (socket: Socket) => void;
+  readonly onRefused: (refusal: Refusal) => void;
 }
 
-async function listenOn({ urls, served, settings, shared, listeners, onHttp2 }: ListenOptions) {
+async function listenOn({ urls, served, settings, shared, listeners, tls, onHttp2, onRefused }: ListenOptions) {
   const fallback = fetchFallback(served, shared.onError);
-  const bound: { host: string; port: number }[] = [];
+  const bound: ClientUrl[] = [];
   for (const url of urls) {
+    const { host, port, secure } = parseClientUrl(url);
     const listener = new HttpListener({
       table: served.table,
       access: served.access,
@@ -296,11 +311,12 @@ async function listenOn({ urls, served, settings, shared, listeners, onHttp2 }: 
       connectionsMax: settings["max-connections"],
       fallback,
       ...(onHttp2 === undefined ? {} : { onHttp2 }),
+      ...(secure && tls !== undefined ? { tls } : {}),
+      onRefused,
     });
-    const { host, port } = parseClientUrl(url);
     const chosen = await listener.listen(host, port);
     listeners.push(listener);
-    bound.push({ host, port: chosen });
+    bound.push({ host, port: chosen, secure });
   }
   return bound;
 }

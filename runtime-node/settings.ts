@@ -7,10 +7,11 @@
 import * as z from "zod";
 import { parseDuration } from "./duration.ts";
 import { LOG_LEVELS } from "./logger.ts";
+import { isCipherSuite } from "./tls/cipher-suites.ts";
 
 /** What the schema says of a setting beside its type. */
 export interface SettingMeta {
-  readonly group: "Member" | "Cluster" | "Peer TLS" | "Clients" | "Limits" | "Compaction" | "Logging";
+  readonly group: "Member" | "Cluster" | "Peer TLS" | "Clients" | "Client TLS" | "Limits" | "Compaction" | "Logging";
   /** Upper case, as it stands in `--help`. */
   readonly placeholder: string;
   /** What a value has to be: completes "wanted: …". */
@@ -46,19 +47,18 @@ const wholeMeta = (min: number, max: number): Pick<SettingMeta, "placeholder" | 
   wants: max === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${min}` : `a whole number from ${min} to ${max}`,
 });
 
-/** `http://host:port`, without a path. */
+/** `http://host:port` or `https://host:port`, without a path. */
 const httpUrl = z.string().refine(isHttpUrl);
-const peerUrl = z.string().refine((value) => isHttpUrl(value.replace(/^https:/, "http:")));
-const urlsMeta = { placeholder: "URLS", wants: "one or more of http://HOST:PORT, separated by commas, without a path" } as const;
-const peerUrlsMeta = {
+const urlsMeta = {
   placeholder: "URLS",
   wants: "one or more of http://HOST:PORT or https://HOST:PORT, separated by commas, without a path",
 } as const;
 const durationMeta = { placeholder: "DURATION", wants: "a duration such as 300ms, 5s or 1h30m" } as const;
-const fileMeta = { placeholder: "FILE", wants: "a path", group: "Peer TLS" } as const;
+const peerFileMeta = { placeholder: "FILE", wants: "a path", group: "Peer TLS" } as const;
+const clientFileMeta = { placeholder: "FILE", wants: "a path", group: "Client TLS" } as const;
 
 function isHttpUrl(value: string): boolean {
-  const found = /^http:\/\/(\[[0-9a-fA-F:.]+\]|[^/?#@:[\]\s]+):([0-9]{1,5})\/?$/.exec(value);
+  const found = /^https?:\/\/(\[[0-9a-fA-F:.]+\]|[^/?#@:[\]\s]+):([0-9]{1,5})\/?$/.exec(value);
   return found !== null && Number(found[2]) <= 65535;
 }
 
@@ -99,19 +99,19 @@ export const settingsSchema = z.strictObject({
           "Space that keys and values may take; above it writes are refused and an alarm is raised. 0: 2 GiB. Negative: no quota.",
       }),
     ),
-  "listen-peer-urls": list(peerUrl)
+  "listen-peer-urls": list(httpUrl)
     .optional()
     .meta(
       meta({
         group: "Cluster",
-        ...peerUrlsMeta,
+        ...urlsMeta,
         description:
           "Where other members are listened for. Default: http://localhost:2380, as soon as the cluster has more than one member.",
       }),
     ),
-  "initial-advertise-peer-urls": list(peerUrl)
+  "initial-advertise-peer-urls": list(httpUrl)
     .default(["http://localhost:2380"])
-    .meta(meta({ group: "Cluster", ...peerUrlsMeta, description: "Where other members reach this one." })),
+    .meta(meta({ group: "Cluster", ...urlsMeta, description: "Where other members reach this one." })),
   "initial-cluster": text()
     .optional()
     .meta(
@@ -182,10 +182,10 @@ export const settingsSchema = z.strictObject({
     ),
   "peer-cert-file": text()
     .optional()
-    .meta(meta({ ...fileMeta, description: "Certificate, PEM, with which this member meets others: as server and as client." })),
+    .meta(meta({ ...peerFileMeta, description: "Certificate, PEM, with which this member meets others: as server and as client." })),
   "peer-key-file": text()
     .optional()
-    .meta(meta({ ...fileMeta, description: "Its private key, PEM." })),
+    .meta(meta({ ...peerFileMeta, description: "Its private key, PEM." })),
   "peer-client-cert-auth": flag()
     .default(false)
     .meta(
@@ -198,7 +198,7 @@ export const settingsSchema = z.strictObject({
     ),
   "peer-trusted-ca-file": text()
     .optional()
-    .meta(meta({ ...fileMeta, description: "Authorities, PEM, whose certificates other members may show. Default: the system's." })),
+    .meta(meta({ ...peerFileMeta, description: "Authorities, PEM, whose certificates other members may show. Default: the system's." })),
   "listen-client-urls": list(httpUrl)
     .default(["http://127.0.0.1:2379"])
     .meta(meta({ group: "Clients", ...urlsMeta, description: "Where clients are listened for." })),
@@ -271,6 +271,90 @@ export const settingsSchema = z.strictObject({
   "grpc-keepalive-timeout": duration()
     .default("20s")
     .meta(meta({ group: "Clients", ...durationMeta, description: "It is closed when that is not answered in this time. 0: 20 seconds." })),
+  "cert-file": text()
+    .optional()
+    .meta(meta({ ...clientFileMeta, description: "Certificate, PEM, that is shown to clients of https addresses." })),
+  "key-file": text()
+    .optional()
+    .meta(meta({ ...clientFileMeta, description: "Its private key, PEM, without a passphrase." })),
+  "client-cert-auth": flag()
+    .default(false)
+    .meta(
+      meta({
+        group: "Client TLS",
+        placeholder: "BOOL",
+        wants: "true or false",
+        description: "Clients must have a certificate of an authority in --trusted-ca-file.",
+      }),
+    ),
+  "trusted-ca-file": text()
+    .optional()
+    .meta(meta({ ...clientFileMeta, description: "Authorities, PEM, of whose clients a certificate is asked." })),
+  "client-crl-file": text()
+    .optional()
+    .meta(meta({ ...clientFileMeta, description: "Certificates of clients that their authorities have taken back, PEM or DER." })),
+  "client-cert-allowed-hostname": text()
+    .optional()
+    .meta(
+      meta({
+        group: "Client TLS",
+        placeholder: "HOST",
+        wants: "a host name or an address",
+        description: "Only clients whose certificate has this among its alternative names are served.",
+      }),
+    ),
+  "auto-tls": flag()
+    .default(false)
+    .meta(
+      meta({
+        group: "Client TLS",
+        placeholder: "BOOL",
+        wants: "true or false",
+        description: "For a try-out: without --cert-file, show a certificate of the server's own making, kept in DIR/fixtures/client.",
+      }),
+    ),
+  "self-signed-cert-validity": whole(1, 100)
+    .default(1)
+    .meta(
+      meta({
+        group: "Client TLS",
+        ...wholeMeta(1, 100),
+        placeholder: "YEARS",
+        description: "Years that a certificate of --auto-tls or --peer-auto-tls is valid.",
+      }),
+    ),
+  "cipher-suites": list(z.string().refine(isCipherSuite))
+    .optional()
+    .meta(
+      meta({
+        group: "Client TLS",
+        placeholder: "NAMES",
+        wants: "names such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, separated by commas",
+        description: "Cipher suites of TLS 1.2 that are taken, for clients and members, the best first. Default: Node's.",
+      }),
+    ),
+  "tls-min-version": z
+    .enum(["TLS1.2", "TLS1.3"])
+    .default("TLS1.2")
+    .meta(
+      meta({
+        group: "Client TLS",
+        placeholder: "VERSION",
+        wants: "TLS1.2 or TLS1.3",
+        description: "The oldest version of TLS that is spoken, with clients and members. A flag of etcd 3.5.",
+      }),
+    ),
+  "tls-max-version": z
+    .enum(["TLS1.2", "TLS1.3"])
+    .optional()
+    .meta(
+      meta({
+        group: "Client TLS",
+        placeholder: "VERSION",
+        wants: "TLS1.2 or TLS1.3",
+        description: "The newest version of TLS that is spoken. Default: the newest there is. A flag of etcd 3.5.",
+      }),
+    ),
   "max-request-bytes": whole(1, 512 * 1024 * 1024)
     .default(1_572_864)
     .meta(meta({ group: "Limits", ...wholeMeta(1, 512 * 1024 * 1024), placeholder: "BYTES", description: "The largest write, in bytes." })),

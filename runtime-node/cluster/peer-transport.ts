@@ -27,7 +27,7 @@ export function peerTransport(settings: Settings, identity: PeerIdentity, notice
   return new TcpTransport({
     ...identity,
     urls: () => settings["initial-advertise-peer-urls"],
-    addresses: urls.map((url) => ({ ...parseClientUrl(url), secure: url.startsWith("https:") })),
+    addresses: urls.map(parseClientUrl),
     snapshotBytesPerSecond: SNAPSHOT_BYTES_PER_SECOND,
     onRefused: (refusal) => notices.onRefused(refusal),
     onPeer: (peer, problem) => notices.onPeer(peer, problem),
