@@ -47,6 +47,8 @@ describe("decoding", () => {
 
   it("skips what it does not know, of every wire type", () => {
     expect(decodePut(bytesOf("f806 8001 f906 0102030405060708 fa06 02 6161 fd06 01020304 0a 01 62")).key).toBe("b");
+    expect(decodePut(bytesOf("fb06 0801 fb06 1201ff fc06 fc06 0a 01 62")).key).toBe("b");
+    expect(decodePut(bytesOf("fb06".repeat(50_000) + "fc06".repeat(50_000) + "0a0162")).key).toBe("b");
   });
 
   it("takes the last of several values, and merges messages", () => {
@@ -69,7 +71,10 @@ describe("decoding", () => {
     ["08 01", "proto: wrong wireType = 0 for field key"],
     ["22 01 61", "proto: wrong wireType = 2 for field prev_kv"],
     ["00 01", "proto: illegal tag 0"],
-    ["fb06", "proto: illegal wireType 3"],
+    ["fc06", "proto: illegal wireType 4"],
+    ["fb06 08", "unexpected EOF"],
+    ["fb06 0801", "unexpected EOF"],
+    ["fb06 0e fc06", "proto: illegal wireType 6"],
     ["f906 01", "unexpected EOF"],
   ])("refuses %s: %s", (hex, message) => {
     expect(fault(() => decodePut(bytesOf(hex)))).toBe(message);

@@ -21,6 +21,8 @@ type Values = Record<string, unknown>;
 const VARINT = 0;
 const FIXED64 = 1;
 const DELIMITED = 2;
+const GROUP_BEGIN = 3;
+const GROUP_END = 4;
 const FIXED32 = 5;
 
 const TWO_32 = 2 ** 32;
@@ -214,8 +216,21 @@ class Reader {
         return;
       case FIXED32:
         return this.#skipBytes(4, end);
-      default: // groups are no part of proto3
+      case GROUP_BEGIN:
+        return this.#skipGroup(end);
+      default:
         throw errBadProtobuf(`proto: illegal wireType ${wireType}`);
+    }
+  }
+
+  /** Groups are no part of proto3, but a newer client's unknown field might be one. However deep they are nested, this does not recurse. */
+  #skipGroup(end: number): void {
+    for (let depth = 1; depth > 0;) {
+      this.#varint(end);
+      const wireType = this.#low & 7;
+      if (wireType === GROUP_BEGIN) depth++;
+      else if (wireType === GROUP_END) depth--;
+      else this.#skip(wireType, end);
     }
   }
 
