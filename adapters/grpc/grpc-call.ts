@@ -58,13 +58,12 @@ export class GrpcCall implements Credentials, ReplySink {
   #over = false;
   #closed: (() => void) | null = null;
 
-  /** @param onEnded told the code of the status, once; that of CANCELED when the client went away */
+  /** @param stream whose errors somebody listens to @param onEnded told the code of the status, once; that of CANCELED when the client went away */
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, host: CallHost, onEnded: (code: number) => void) {
     this.#stream = stream;
     this.headers = headers;
     this.#host = host;
     this.#onEnded = onEnded;
-    stream.on("error", () => {}); // what went wrong with the connection or by the client's doing: `close` follows
     stream.once("close", () => this.#gone());
   }
 

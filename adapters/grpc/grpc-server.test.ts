@@ -1,5 +1,5 @@
 /** The server behind real sockets, called by a client that can do what no well-behaved one does. Time that matters is given to it. */
-import { type Server, connect, createServer } from "node:net";
+import { type Server, type Socket, connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -7,6 +7,7 @@ import { grpcMessage } from "../../core/api/v3/grpc-message.ts";
 import * as m from "../../core/api/v3/messages.ts";
 import { protobufDecoder, protobufEncoder } from "../../core/api/v3/protobuf-codec.ts";
 import { type Bytes, EMPTY, ascii } from "../../core/bytes/bytes.ts";
+import { FRAME, PREFACE, call as callFrames, frame, settings } from "../../test/fuzz/http2-frames.ts";
 import { GrpcClient } from "../../test/helpers/grpc-client.ts";
 import { localAuthenticator } from "../../test/helpers/local-authenticator.ts";
 import { LocalMember } from "../../test/helpers/local-member.ts";
@@ -144,7 +145,7 @@ describe("a unary call", () => {
     expect(await ask("/etcdserverpb.KV/Nope")).toBe("unknown method Nope for service etcdserverpb.KV");
     expect(await ask("/nope.KV/Range")).toBe("unknown service nope.KV");
     expect(await ask("/nope")).toBe('malformed method name: "/nope"');
-    expect((await client.unary("/nope", EMPTY)).status).toBe(12);
+    expect((await client.unary("/nope", EMPTY)).status).toBe(8); // as of the release of gRPC that is in etcd 3.4
   });
 
   test("is refused by its announced length, before it came", async () => {
@@ -308,6 +309,32 @@ describe("a connection", () => {
     await start({ keepAlive: { minTimeMs: 0, intervalMs: 20, timeoutMs: 20 } });
     const socket = connect((listener.address() as AddressInfo).port, "127.0.0.1");
     socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "latin1"); // and empty settings
+    socket.resume();
+    await new Promise((resolve) => socket.once("close", resolve));
+  });
+
+  test("that breaks off right after a call is closed, and nothing else happens", async () => {
+    listener.removeAllListeners("connection").on("connection", (accepted: Socket) => {
+      // All there at once, as when somebody has looked at the first bytes before.
+      accepted.once("readable", () => {
+        accepted.unshift(accepted.read());
+        grpc.accept(accepted);
+      });
+    });
+    const socket = connect((listener.address() as AddressInfo).port, "127.0.0.1");
+    const broken = frame(FRAME.data, 0, 0); // data of no stream
+    socket.write(Buffer.concat([PREFACE, settings(), callFrames(1, KV_RANGE, Buffer.from("0000000000", "hex")), broken]));
+    socket.resume();
+    await new Promise((resolve) => socket.once("close", resolve));
+    expect((await open().unary(KV_RANGE, rangeOf("a"))).status).toBe(0);
+  });
+
+  test("on which the client has said its last is closed, even where sockets may be half open", async () => {
+    const { port } = listener.address() as AddressInfo;
+    (listener as Server & { allowHalfOpen: boolean }).allowHalfOpen = true;
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.write(Buffer.concat([PREFACE, settings(), callFrames(1, "/etcdserverpb.Watch/Watch", null)]));
+    socket.end();
     socket.resume();
     await new Promise((resolve) => socket.once("close", resolve));
   });

@@ -144,6 +144,8 @@ export class GrpcServer {
 
   /** Serves a connection that has begun, or will begin, to speak HTTP/2. */
   readonly accept = (socket: Duplex): void => {
+    // Who says that it will send no more cannot open windows or acknowledge: its connection is over, as in Go's servers.
+    socket.once("end", () => socket.destroy());
     this.#server.emit("connection", socket);
   };
 
@@ -185,6 +187,8 @@ export class GrpcServer {
   }
 
   #stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, rawHeaders: string[]): void {
+    // What went wrong with the connection or by the client's doing, perhaps before this: `close` follows.
+    stream.on("error", () => {});
     if (!isGrpc(headers["content-type"])) return this.#options.onOther(stream, headers, flags, rawHeaders);
     const connection = this.#sessions.get(stream.session as ServerHttp2Session);
     if (connection === undefined) return stream.close(constants.NGHTTP2_REFUSED_STREAM);
@@ -226,7 +230,7 @@ export class GrpcServer {
 
   #unknown(path: string): ReturnType<typeof statusOf> {
     const slash = path.lastIndexOf("/");
-    if (!path.startsWith("/") || slash < 1) return statusOf("unimplemented", `malformed method name: ${JSON.stringify(path)}`);
+    if (!path.startsWith("/") || slash < 1) return statusOf("resourceExhausted", `malformed method name: ${JSON.stringify(path)}`);
     const service = path.slice(1, slash);
     const known = this.#serviceNames.has(service);
     return statusOf(
