@@ -49,6 +49,10 @@ export class HttpExchange implements ApiRequest {
     return headerOf(this.#request, name);
   }
 
+  get certificateName(): string | undefined {
+    return this.#direct.certificateNameOf(this.#request);
+  }
+
   /** Reads the body, unless the route streams it, and calls the handler. Never throws. */
   run(): void {
     if (this.#route.stream) return this.#dispatch();

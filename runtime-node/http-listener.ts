@@ -70,6 +70,8 @@ export interface DirectPath {
   /** Names and values in turn, with CORS, without the length. A fresh array. */
   headOf(reply: ApiReply, request: IncomingMessage, response: ServerResponse): string[];
   stream(sink: ResponseSink, body: (sink: ReplySink) => void): void;
+  /** See `Credentials`. */
+  certificateNameOf(request: IncomingMessage): string | undefined;
   waitForBody(exchange: HttpExchange): void;
   bodyDone(exchange: HttpExchange): void;
 }
@@ -209,7 +211,6 @@ export class HttpListener implements DirectPath {
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
     if (this.#closing) return this.#answer(request, response, stoppingReply(path));
-    // As etcd: who has found a name with the right certificate was not led astray by DNS.
     if (!access.anyHost && this.#options.tls === undefined) {
       const refusal = access.refuseHost(headerOf(request, "host"));
       if (refusal !== undefined) return this.#answer(request, response, refusal);
@@ -248,6 +249,10 @@ export class HttpListener implements DirectPath {
       if (this.#streams.delete(sink)) this.counts.openStreams--;
     };
     body(sink);
+  }
+
+  certificateNameOf({ socket }: IncomingMessage): string | undefined {
+    return this.#options.tls?.certificateNameOf(socket);
   }
 
   waitForBody(exchange: HttpExchange): void {

@@ -2,6 +2,7 @@
  * Wires one member: storage, consensus, replica, routes, listeners, and its end. For the command `serve`, and for programs that
  * run a server inside their own process: it touches neither the process's signals nor its exit code.
  */
+import type { Http2Bindings, HttpBindings } from "@hono/node-server";
 import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Http2ServerRequest, type Http2ServerResponse, createServer as createHttp2Server } from "node:http2";
@@ -39,6 +40,7 @@ import { type Refusal, refusalNotices } from "./refusal-notices.ts";
 import type { Settings } from "./settings.ts";
 import { finishNewCluster, forceNewCluster } from "./snapshot/force-new-cluster.ts";
 import type { ListenerTls } from "./tls/listener-tls.ts";
+import { isTls } from "./tls/certificate-names.ts";
 import { clientTls } from "./tls/tls-settings.ts";
 import { clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from "./timing.ts";
 
@@ -139,7 +141,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       watchStreams: () => views.watch.streamCount,
       grpc: () => grpc!.counts(),
     });
-    grpc = grpcServer(settings, views, replica, authenticator, fetchFallback(app, shared.onError), logger);
+    grpc = grpcServer({ settings, views, member: replica, authenticator, logger, tls, fallback: fetchFallback(app, shared.onError, tls) });
     const { accept } = grpc;
     const onRefused = refusalNotices(
       (refusal) => onNotice("warn", "a client was turned away", { ...refusal }),
@@ -263,15 +265,19 @@ function viewsOf(settings: Settings, member: Replica, authenticator: Authenticat
   return { routes, services, watch };
 }
 
-/** @param fallback answers what comes over HTTP/2 and is no gRPC */
-function grpcServer(
-  settings: Settings,
-  { services, watch }: Views,
-  member: Replica,
-  authenticator: Authenticator,
-  fallback: FetchFallback,
-  logger: Logger,
-): GrpcServer {
+interface GrpcOptions {
+  readonly settings: Settings;
+  readonly views: Views;
+  readonly member: Replica;
+  readonly authenticator: Authenticator;
+  readonly logger: Logger;
+  readonly tls: ListenerTls | undefined;
+  /** Answers what comes over HTTP/2 and is no gRPC. */
+  readonly fallback: FetchFallback;
+}
+
+function grpcServer({ settings, views, member, authenticator, logger, tls, fallback }: GrpcOptions): GrpcServer {
+  const { services, watch } = views;
   const others = createHttp2Server(fallback);
   return new GrpcServer({
     member,
@@ -281,6 +287,7 @@ function grpcServer(
     maxRequestBytes: settings["max-request-bytes"],
     electionTimeoutMs: settings["election-timeout"],
     keepAlive: keepAliveTimes(settings),
+    certificateNameOf: (socket) => tls?.certificateNameOf(socket),
     onOther: (...stream) => void others.emit("stream", ...stream),
     onInternalError: (error) => logger.error({ error }, "a gRPC call failed"),
   });
@@ -299,7 +306,7 @@ interface ListenOptions {
 }
 
 async function listenOn({ urls, served, settings, shared, listeners, tls, onHttp2, onRefused }: ListenOptions) {
-  const fallback = fetchFallback(served, shared.onError);
+  const fallback = fetchFallback(served, shared.onError, tls);
   const bound: ClientUrl[] = [];
   for (const url of urls) {
     const { host, port, secure } = parseClientUrl(url);
@@ -324,11 +331,13 @@ async function listenOn({ urls, served, settings, shared, listeners, tls, onHttp
 type FetchFallback = (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => void;
 
 /** Requests that no route takes go to the Hono app; the bridge to it is loaded with the first one, which keeps the start short. */
-function fetchFallback({ app }: App, onError: ListenOptions["shared"]["onError"]): FetchFallback {
+function fetchFallback({ app }: App, onError: ListenOptions["shared"]["onError"], tls: ListenerTls | undefined): FetchFallback {
+  const answerFrom = (request: Request, { incoming: { socket } }: HttpBindings | Http2Bindings) =>
+    app.fetch(request, { isSecure: isTls(socket), certificateName: tls?.certificateNameOf(socket) });
   let bridge: Promise<(...exchange: Parameters<FetchFallback>) => unknown> | undefined;
   return (request, response) => {
     bridge ??= import("@hono/node-server").then(({ getRequestListener }) =>
-      getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+      getRequestListener(answerFrom, { overrideGlobalObjects: false }),
     );
     bridge
       .then((answer) => answer(request, response))

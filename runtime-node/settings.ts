@@ -284,7 +284,8 @@ export const settingsSchema = z.strictObject({
         group: "Client TLS",
         placeholder: "BOOL",
         wants: "true or false",
-        description: "Clients must have a certificate of an authority in --trusted-ca-file.",
+        description:
+          "Clients must have a certificate of an authority in --trusted-ca-file. Its common name is the user, over gRPC and v2, where authentication is on and no token or password is sent.",
       }),
     ),
   "trusted-ca-file": text()

@@ -16,6 +16,8 @@ import { MessageReader } from "./message-reader.ts";
 
 /** What a call asks of its connection and server. */
 export interface CallHost {
+  /** See `Credentials`. */
+  readonly certificateName: string | undefined;
   readonly messageBytesMax: number;
   readonly onInternalError: OnInternalError;
   /** Something goes to the client. */
@@ -75,6 +77,10 @@ export class GrpcCall implements Credentials, ReplySink {
   header(name: string): string | undefined {
     const value = (name === "authorization" ? this.headers["token"] : undefined) ?? this.headers[name];
     return Array.isArray(value) ? value[0] : value;
+  }
+
+  get certificateName(): string | undefined {
+    return this.#host.certificateName;
   }
 
   // ---- requests

@@ -14,7 +14,9 @@ import {
   constants,
   createServer,
 } from "node:http2";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import { performance } from "node:perf_hooks";
 import type { Method, Service } from "../../core/api/v3/services.ts";
 import { errNoLeader } from "../../core/errors.ts";
@@ -31,6 +33,8 @@ export interface GrpcServerOptions extends MethodDeps {
   /** A call that asks for a leader ends when there was none for three of these. */
   readonly electionTimeoutMs: number;
   readonly keepAlive: KeepAliveTimes;
+  /** Of the client of a connection; see `Credentials`. */
+  readonly certificateNameOf?: (socket: Socket | TLSSocket) => string | undefined;
   /** Takes streams of HTTP/2 that are no gRPC. */
   readonly onOther: StreamTaker;
 }
@@ -256,6 +260,7 @@ export class GrpcServer {
 class Connection implements CallHost {
   readonly messageBytesMax: number;
   readonly onInternalError: OnInternalError;
+  readonly certificateName: string | undefined;
   readonly calls = new Set<GrpcCall>();
   readonly #session: ServerHttp2Session;
   readonly #keepAlive: KeepAliveTimes;
@@ -268,6 +273,7 @@ class Connection implements CallHost {
   constructor(session: ServerHttp2Session, options: GrpcServerOptions, onEnded: (call: GrpcCall) => void) {
     this.messageBytesMax = options.maxRequestBytes + ENVELOPE_BYTES;
     this.onInternalError = options.onInternalError;
+    this.certificateName = options.certificateNameOf?.(session.socket);
     this.#session = session;
     this.#keepAlive = options.keepAlive;
     this.#onEnded = onEnded;

@@ -34,6 +34,8 @@ export class Access {
   }
 
   /**
+   * Not asked for connections over TLS, as in etcd: whoever found the right certificate there was not led astray by DNS.
+   *
    * @param host the `Host` header as sent
    * @returns the refusal, or undefined when the host is fine
    */

@@ -7,7 +7,7 @@ import type { Member } from "../replica/member.ts";
 import { Access, type AccessOptions } from "./access.ts";
 import { EMPTY, ascii } from "../bytes/bytes.ts";
 import { utf8Encode } from "../bytes/utf8.ts";
-import type { Route } from "./exchange.ts";
+import type { ConnectionFacts, Route } from "./exchange.ts";
 import { type FetchBinding, answerFetch, pathAndQuery, toResponse } from "./exchange-fetch.ts";
 import { type HealthCounts, healthRoutes, onlyGet } from "./health.ts";
 import type { Metrics } from "./metrics-port.ts";
@@ -28,8 +28,13 @@ export interface AppDeps {
   readonly onError: FetchBinding["onError"];
 }
 
+/** What a host may give to `app.fetch` beside the request; left out, nothing is known of the connection. */
+export interface FetchEnv {
+  readonly Bindings: ConnectionFacts;
+}
+
 export interface App {
-  readonly app: Hono;
+  readonly app: Hono<FetchEnv>;
   readonly table: RouteTable;
   readonly access: Access;
   readonly healthCounts: HealthCounts;
@@ -72,11 +77,13 @@ function metricsRoute(metrics: Metrics): Route {
   };
 }
 
-function honoApp(table: RouteTable, binding: FetchBinding): Hono {
-  const app = new Hono();
+function honoApp(table: RouteTable, binding: FetchBinding): Hono<FetchEnv> {
+  const app = new Hono<FetchEnv>();
   app.use(async (context, next) => {
     const request = context.req.raw;
-    const refusal = binding.access.refuseHost(request.headers.get("host") ?? new URL(request.url).host);
+    const host = request.headers.get("host") ?? new URL(request.url).host;
+    const connection: ConnectionFacts | undefined = context.env;
+    const refusal = connection?.isSecure === true ? undefined : binding.access.refuseHost(host);
     if (refusal !== undefined) return toResponse(refusal, request, binding);
     if (request.method === "OPTIONS") return toResponse(binding.access.preflight(), request, binding);
     return next();
@@ -86,7 +93,7 @@ function honoApp(table: RouteTable, binding: FetchBinding): Hono {
       const request = context.req.raw;
       // Hono matches `/a/*` for `/a` too, and decodes: what counts is what the table says.
       const route = table.find(request.method, pathAndQuery(request.url).path);
-      return route === undefined ? next() : answerFetch(route, request, binding);
+      return route === undefined ? next() : answerFetch(route, request, binding, context.env);
     });
   }
   app.notFound((context) => {

@@ -6,7 +6,7 @@
  */
 import { type Bytes, EMPTY, fromUint8Array, toUint8Array } from "../bytes/bytes.ts";
 import type { Access } from "./access.ts";
-import type { ApiReply, ApiRequest, ReplySink } from "./exchange.ts";
+import type { ApiReply, ApiRequest, ConnectionFacts, ReplySink } from "./exchange.ts";
 import { bodyTooLargeReply, internalErrorReply } from "./pages.ts";
 import type { TableRoute } from "./route-table.ts";
 
@@ -31,15 +31,25 @@ export function pathAndQuery(url: string): { path: string; query: string } {
   return mark < 0 ? { path: whole, query: "" } : { path: whole.slice(0, mark), query: whole.slice(mark + 1) };
 }
 
-/** Answers one request by its route. Never rejects. */
-export async function answerFetch(route: TableRoute, request: Request, binding: FetchBinding): Promise<Response> {
+/** Answers one request by its route. Never rejects. @param connection what the host knows of it, if it does */
+export async function answerFetch(
+  route: TableRoute,
+  request: Request,
+  binding: FetchBinding,
+  connection: ConnectionFacts | undefined,
+): Promise<Response> {
   const { path, query } = pathAndQuery(request.url);
   const { method, headers } = request;
   const header = (name: string): string | undefined => headers.get(name) ?? undefined;
   let reply: ApiReply;
   try {
     const onHangUp = (listener: () => void): void => request.signal.addEventListener("abort", listener, { once: true });
-    reply = await answer(route, request, { method, path, query, header, body: EMPTY, onHangUp }, binding);
+    reply = await answer(
+      route,
+      request,
+      { method, path, query, header, certificateName: connection?.certificateName, body: EMPTY, onHangUp },
+      binding,
+    );
   } catch (error) {
     binding.onError(error, { method, path });
     reply = internalErrorReply(path);

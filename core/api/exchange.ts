@@ -8,6 +8,18 @@ import type { Bytes } from "../bytes/bytes.ts";
 export interface Credentials {
   /** @param name in lower case */
   header(name: string): string | undefined;
+  /**
+   * Common name of the certificate that the client has shown, where such names are users (`--client-cert-auth`); empty when the certificate
+   * has none. Undefined where they are not, or without a certificate.
+   */
+  readonly certificateName?: string | undefined;
+}
+
+/** What a host knows of the connection that a request came on. */
+export interface ConnectionFacts {
+  /** It is TLS. */
+  readonly isSecure: boolean;
+  readonly certificateName?: string | undefined;
 }
 
 export interface ApiRequest extends Credentials {

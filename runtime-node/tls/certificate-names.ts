@@ -1,6 +1,10 @@
 /** Names in the certificate that the other side of a connection has shown. */
-import { isIP } from "node:net";
+import { type Socket, isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
+
+export function isTls(socket: Socket): socket is TLSSocket {
+  return (socket as Partial<TLSSocket>).encrypted === true;
+}
 
 /** @param name of a host, or an address, that has to be among the certificate's alternative names; wildcards there count */
 export function isNamed(socket: TLSSocket, name: string): boolean {

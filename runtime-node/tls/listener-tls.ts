@@ -1,7 +1,8 @@
 /** What a listener for clients has to know of TLS: with which certificates it answers, whom it asks for one, and whom it sends away. */
+import type { Socket } from "node:net";
 import type { SecureContextOptions, TLSSocket } from "node:tls";
 import type { Settings } from "../settings.ts";
-import { isNamed } from "./certificate-names.ts";
+import { commonNameOf, isNamed, isTls } from "./certificate-names.ts";
 import type { TlsSource } from "./tls-source.ts";
 
 export class ListenerTls {
@@ -9,12 +10,23 @@ export class ListenerTls {
   readonly requiresCertificate: boolean;
   readonly #source: TlsSource;
   readonly #allowedHostname: string | undefined;
+  readonly #namesAreUsers: boolean;
+  readonly #names = new WeakMap<Socket, string>();
 
   constructor(source: TlsSource, settings: Settings) {
     this.#source = source;
     // As in etcd: who names authorities means clients to have their certificates.
     this.requiresCertificate = settings["client-cert-auth"] || settings["trusted-ca-file"] !== undefined;
     this.#allowedHostname = settings["client-cert-allowed-hostname"];
+    this.#namesAreUsers = settings["client-cert-auth"];
+  }
+
+  /** The common name of a client's certificate, where it is to be a user. @param socket plain or TLS */
+  certificateNameOf(socket: Socket): string | undefined {
+    if (!this.#namesAreUsers || !isTls(socket)) return undefined;
+    let name = this.#names.get(socket);
+    if (name === undefined) this.#names.set(socket, (name = commonNameOf(socket)));
+    return name;
   }
 
   /** For the next connection; the same object as long as nothing has changed. */

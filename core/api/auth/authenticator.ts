@@ -1,5 +1,5 @@
 /**
- * Who asks: tokens, and names with passwords. While authentication is off nobody is asked, and requests cost nothing more.
+ * Who asks: tokens, certificates, and names with passwords. While authentication is off nobody is asked, and requests cost nothing more.
  *
  * A token is given out for a password by one member and told to all through the log; each member forgets it when it was not used there
  * for a while, and when the user's password changes. A member that was restarted knows none: its clients authenticate anew, as in etcd.
@@ -63,16 +63,24 @@ export class Authenticator {
     return enabled || caller.user === null ? new AuthorisedMember(member, caller) : member;
   }
 
-  /** As `memberFor`, by name and password. */
+  /**
+   * Whether a request to the JSON gateway comes from somebody whose certificate would be its user elsewhere. The gateway takes tokens only:
+   * etcd, whose gateway is a client of its own, refuses such requests rather than have them be somebody else's, and so do we.
+   */
+  isMistakenForUser(request: Credentials): boolean {
+    return this.#options.member.store.auth.enabled && request.certificateName !== undefined && request.certificateName !== "";
+  }
+
+  /** As `memberFor`, by name and password, or certificate. */
   async basicMemberFor(request: Credentials): Promise<Member> {
     const { member } = this.#options;
     return member.store.auth.enabled ? new AuthorisedMember(member, await this.basicCaller(request)) : member;
   }
 
-  /** By the token in the header `authorization`, as etcd's gateway takes it. */
+  /** By the token in the header `authorization`, as etcd's gateway takes it; without one, by the client's certificate. */
   callerOf(request: Credentials): Caller {
     const token = request.header("authorization");
-    if (token === undefined || token === "") return { user: "" };
+    if (token === undefined || token === "") return { user: request.certificateName ?? "" };
     const known = this.#tokens.get(token);
     const now = this.#options.monotonicMs();
     if (known === undefined) return { user: null };
@@ -88,9 +96,13 @@ export class Authenticator {
     if (auth.enabled || request.header("authorization") !== undefined) auth.checkRange(nameOf(this.callerOf(request)), "read", range);
   }
 
-  /** By name and password in every request, as v2 has it. @returns a caller without a name when there are none, or wrong ones */
+  /**
+   * By name and password in every request, as v2 has it; without them, by the client's certificate.
+   * @returns a caller without a name when there are none, or wrong ones
+   */
   async basicCaller(request: Credentials): Promise<Caller> {
-    const header = request.header("authorization") ?? "";
+    const header = request.header("authorization");
+    if (header === undefined) return { user: request.certificateName ?? "" };
     const known = this.#basic.get(header);
     if (known !== undefined && this.#options.member.store.auth.user(known.user)?.hash === known.hash) return { user: known.user };
     const [, encoded] = /^basic ([a-z0-9+/=]+)$/i.exec(header) ?? [];

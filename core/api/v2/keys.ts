@@ -95,7 +95,7 @@ export class KeysHandler {
       if (store.v2.node(path)?.value === null) store.range({ ...NOTHING_OF, key: below, end: prefixEnd(below) });
       return undefined;
     } catch (error) {
-      return unauthorised(error);
+      return refusalReply(error, this.#clusterId);
     }
   }
 
@@ -139,8 +139,8 @@ export class KeysHandler {
     try {
       ({ result } = await this.#member.propose(commandOf(method, asked)));
     } catch (error) {
-      if (isQuorateError(error) && (error.code === "permissionDenied" || error.reason === "userEmpty")) return unauthorised(error);
-      this.#counters.countRefused(method, asked);
+      const isUnauthorised = isQuorateError(error) && (error.code === "permissionDenied" || error.reason === "userEmpty");
+      if (!isUnauthorised) this.#counters.countRefused(method, asked);
       return refusalReply(error, this.#clusterId);
     }
     const { action, node, prev } = result;
@@ -165,12 +165,6 @@ const NOTHING_OF = {
   minCreateRevision: 0,
   maxCreateRevision: 0,
 } as const;
-
-/** In the words of etcd's v2 API. @throws what is no refusal */
-function unauthorised(error: unknown): ApiReply {
-  if (!isQuorateError(error)) throw error;
-  return { status: 401, headers: { ...CORS, "content-type": "application/json" }, body: ascii('{"message":"Insufficient credentials"}') };
-}
 
 function withoutBody(reply: ApiReply, method: string): ApiReply {
   return method === "HEAD" ? { ...reply, body: EMPTY } : reply;

@@ -44,6 +44,9 @@ const row = (code: number, message: string, status = 400): V2ErrorRow => ({ code
 
 const RAFT_INTERNAL = row(300, "Raft Internal Error", 500);
 
+const UNAUTHORISED = row(110, "The request requires user authentication", 401);
+const UNAUTHORISED_CAUSE = utf8Encode("Insufficient credentials");
+
 /** By reason. Source: https://etcd.io/docs/v2.3/errorcode/ and etcd 3.4.23. */
 const ROWS: Readonly<Record<string, V2ErrorRow>> = {
   v2KeyNotFound: row(100, "Key not found", 404),
@@ -53,6 +56,8 @@ const ROWS: Readonly<Record<string, V2ErrorRow>> = {
   v2NodeExists: row(105, "Key already exists", 412),
   v2RootReadOnly: row(107, "Root is read only"),
   v2DirectoryNotEmpty: row(108, "Directory not empty", 403),
+  userEmpty: UNAUTHORISED,
+  permissionDenied: UNAUTHORISED,
   eventIndexCleared: row(401, "The event in requested index is outdated and cleared"),
 };
 
@@ -93,6 +98,7 @@ export function refusalReply(error: unknown, clusterId: string): ApiReply {
   if (!isQuorateError(error)) throw error;
   const found = ROWS[error.reason];
   if (found === undefined) return errorReply(RAFT_INTERNAL, utf8Encode(error.message), 0, clusterId);
+  if (found === UNAUTHORISED) return errorReply(found, UNAUTHORISED_CAUSE, 0, clusterId);
   const { cause, index } = error.details;
   return errorReply(found, (typeof cause === "string" ? cause : "") as Bytes, typeof index === "number" ? index : 0, clusterId);
 }

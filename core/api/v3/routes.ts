@@ -7,7 +7,7 @@
 import { ascii } from "../../bytes/bytes.ts";
 import { unreachable } from "../../invariant.ts";
 import type { ApiReply, ApiRequest, Handler, Route } from "../exchange.ts";
-import { methodNotAllowedPage, unknownPathPage } from "../pages.ts";
+import { methodNotAllowedPage, textPage, unknownPathPage } from "../pages.ts";
 import { cleanPath, decodePath, looksClean, redirectTo } from "../v2/url-path.ts";
 import { inTurnHandler } from "./in-turn.ts";
 import { serverStreamHandler } from "./server-stream.ts";
@@ -23,6 +23,12 @@ export interface V3Deps extends JsonOptions {
 
 /** The first one is the proper one. */
 const PREFIXES = ["/v3", "/v3beta"] as const;
+
+/** In etcd's words. */
+const CERTIFICATE_IGNORED = textPage(
+  400,
+  "CommonName of client sending a request against gateway will be ignored and not used as expected\n",
+);
 
 /** Their requests are read message by message, as they arrive. */
 const READS_STREAM: ReadonlySet<Method["kind"]> = new Set<Method["kind"]>(["watch", "inTurn"]);
@@ -40,6 +46,13 @@ export function v3Routes({ services, watch, ...options }: V3Deps): Route[] {
     for (const [path, handle] of whole) routes.push({ method: "POST", path: prefix + path, kind: "unary", handle });
     for (const [path, handle] of streamed) routes.push({ method: "POST", path: prefix + path, kind: "stream", handle });
     routes.push({ method: "*", path: `${prefix}/*`, kind: "unary", handle: (request) => otherPath(request, prefix, whole, streamed) });
+  }
+  for (const [at, route] of routes.entries()) {
+    const { handle } = route;
+    routes[at] = {
+      ...route,
+      handle: (request) => (options.authenticator.isMistakenForUser(request) ? CERTIFICATE_IGNORED : handle(request)),
+    };
   }
   routes.push({ method: "*", path: "/v3", kind: "unary", handle: ({ method, query }) => redirectTo(ascii("/v3/"), method, query) });
   return routes;
