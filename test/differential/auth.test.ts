@@ -2,7 +2,9 @@
  * Users, roles, tokens and what they may do, compared with a real etcd: random requests by several users, sent to both. Answers must be
  * equal but for ids and tokens. Left out: users without a password, of whom etcd says that they exist (docs/differences-from-etcd.md).
  */
+import { Metadata } from "@grpc/grpc-js";
 import { afterEach, expect, test } from "vitest";
+import { GrpcGateway } from "../helpers/grpc-gateway.ts";
 import { etcdVersion, startEtcd } from "../helpers/start-etcd.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
@@ -16,7 +18,11 @@ const KEYS = ["a", "b", "ab", "c", ""];
 const ENDS = ["", "", "b", "d", "\0"];
 
 const servers: ServerProcess[] = [];
-afterEach(() => Promise.all(servers.splice(0).map((server) => server.stop())));
+const gateways: GrpcGateway[] = [];
+afterEach(async () => {
+  for (const gateway of gateways.splice(0)) gateway.close();
+  await Promise.all(servers.splice(0).map((server) => server.stop()));
+});
 
 interface Step {
   readonly path: string;
@@ -79,16 +85,44 @@ const comparable = (text: string): string =>
     .replaceAll(",}", "}")
     .replace(/"token":"[^"]*"/, "token");
 
-async function ask(server: ServerProcess, { path, body }: Step, token: string | undefined): Promise<{ status: number; text: string }> {
-  const headers: Record<string, string> = token === undefined ? {} : { authorization: token };
-  const reply = await fetch(server.url + path, { method: "POST", body: JSON.stringify(body), headers });
-  return { status: reply.status, text: await reply.text() };
+interface Answer {
+  readonly ok: boolean;
+  /** Of HTTP, or of gRPC. */
+  readonly status: number;
+  readonly text: string;
 }
 
-test.skipIf(etcdVersion() === undefined).each([11, 12])("seed %i", { timeout: 60_000 }, async (seed) => {
+type Ask = (step: Step, token: string | undefined) => Promise<Answer>;
+
+function overJson({ url }: ServerProcess): Ask {
+  return async ({ path, body }, token) => {
+    const headers: Record<string, string> = token === undefined ? {} : { authorization: token };
+    const reply = await fetch(url + path, { method: "POST", body: JSON.stringify(body), headers });
+    return { ok: reply.ok, status: reply.status, text: await reply.text() };
+  };
+}
+
+function overGrpc({ url }: ServerProcess): Ask {
+  const gateway = new GrpcGateway(url);
+  gateways.push(gateway);
+  return async ({ path, body }, token) => {
+    const metadata = new Metadata();
+    if (token !== undefined) metadata.set("token", token);
+    const { code, message, reply } = await gateway.unary(gateway.method(path)!, body, metadata);
+    return { ok: code === 0, status: code, text: reply === undefined ? message : JSON.stringify(reply) };
+  };
+}
+
+test.skipIf(etcdVersion() === undefined).each([
+  [11, "JSON", overJson],
+  [12, "JSON", overJson],
+  [13, "gRPC", overGrpc],
+  [14, "gRPC", overGrpc],
+])("seed %i, over %s", { timeout: 60_000 }, async (seed, _, over) => {
   const random = new Random(seed);
-  const [ours, etcd] = [await startQuorate(), await startEtcd()];
-  servers.push(ours, etcd);
+  const started = await Promise.all([startQuorate(), startEtcd()]);
+  servers.push(...started);
+  const [ours, etcd] = started.map(over) as [Ask, Ask];
   const tokens = new Map<string, readonly [string, string]>([["bad", ["nonsense", "nonsense"]]]);
   const first: Step[] = [
     { path: "/v3/auth/user/add", body: { name: "root", password: "pw" } },
@@ -99,10 +133,10 @@ test.skipIf(etcdVersion() === undefined).each([11, 12])("seed %i", { timeout: 60
     const step = first[n] ?? draw(random);
     const who = random.weighted<string | undefined>([[30, "root"], [25, "u1"], [15, "u2"], [8, undefined], [2, "bad"]]); // prettier-ignore
     const [a, b] = tokens.get(who ?? "") ?? [];
-    const [mine, theirs] = await Promise.all([ask(ours, step, a), ask(etcd, step, b)]);
+    const [mine, theirs] = await Promise.all([ours(step, a), etcd(step, b)]);
     const told = `step ${n} by ${who}: ${JSON.stringify(step)}`;
     expect([mine.status, comparable(mine.text)], told).toEqual([theirs.status, comparable(theirs.text)]);
-    if (step.path.endsWith("authenticate") && mine.status === 200) {
+    if (step.path.endsWith("authenticate") && mine.ok) {
       const tokenOf = (text: string) => (JSON.parse(text) as { token: string }).token;
       tokens.set(step.body["name"] as string, [tokenOf(mine.text), tokenOf(theirs.text)]);
     }

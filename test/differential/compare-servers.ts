@@ -5,6 +5,8 @@
 import { startEtcd } from "../helpers/start-etcd.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
+import { Client, type Sender } from "./exchange.ts";
+import { GrpcSender } from "./grpc-sender.ts";
 import { Random } from "./random.ts";
 import { describeDifference, describeSteps, runSteps, type Difference } from "./run-steps.ts";
 import { shrink } from "./shrink.ts";
@@ -28,7 +30,7 @@ const SHRINK_LIMITS = { trialsMax: 120, msMax: 25_000 };
 
 export function stepsOf(view: View, seed: number, requests: number): Step[] {
   const random = new Random(seed);
-  return view === "v3" ? v3Steps(random, requests) : v2Steps(random, requests);
+  return view === "v2" ? v2Steps(random, requests) : v3Steps(random, requests, view);
 }
 
 /** @throws Error when a server did not answer */
@@ -38,8 +40,9 @@ export async function compareServers(
   seed: number,
   requests: number,
 ): Promise<Comparison> {
-  const etcd = new Side("etcd", urls.etcd);
-  const quorate = new Side("quorate", urls.quorate);
+  const clientOf = (url: string): Sender => (view === "grpc" ? new GrpcSender(url) : new Client(url));
+  const etcd = new Side("etcd", clientOf(urls.etcd));
+  const quorate = new Side("quorate", clientOf(urls.quorate));
   try {
     const steps = stepsOf(view, seed, requests);
     const result = await runSteps(etcd, quorate, view, steps);

@@ -26,7 +26,7 @@ describe("differences()", () => {
 });
 
 test("the same seed makes the same requests, another seed makes others", () => {
-  for (const view of ["v2", "v3"] as const) {
+  for (const view of ["v2", "v3", "grpc"] as const) {
     expect(stepsOf(view, 5, 200)).toEqual(stepsOf(view, 5, 200));
     expect(stepsOf(view, 5, 200)).not.toEqual(stepsOf(view, 6, 200));
   }

@@ -22,7 +22,7 @@ describe.skipIf(skip)(`the same answers as etcd${skip ? " (skipped: no etcd on t
     test("there is an etcd on the path", () => expect.fail("in CI there must be one"));
     return;
   }
-  for (const view of ["v3", "v2"] as const) {
+  for (const view of ["v3", "v2", "grpc"] as const) {
     describe(view, () => {
       let pair: Pair | undefined;
       beforeAll(async () => {

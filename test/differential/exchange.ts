@@ -24,11 +24,20 @@ export interface OpenStream {
   readonly close: () => void;
 }
 
+/** A client of one server, over some protocol. */
+export interface Sender {
+  /** @throws Error when no whole answer came in time */
+  send(request: WireRequest): Promise<Answer>;
+  /** Resolves when the answer has begun. */
+  open(request: WireRequest): Promise<OpenStream>;
+  close(): void;
+}
+
 const ANSWER_MS = 10_000;
 const HEAD_MS = 3_000;
 const BODY_MAX = 16 * 1024 * 1024;
 
-export class Client {
+export class Client implements Sender {
   readonly #url: URL;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 8 });
 

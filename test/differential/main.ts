@@ -1,6 +1,6 @@
 /**
- * `npm run differential -- --requests 10000 --seed 7 [--view v2|v3]`: random requests to a real etcd and to ours, until that many were sent or
- * the answers differ; half of them v2 and half v3 without `--view`. `--all` goes on after a difference with the next seed. Exit code 1 on any.
+ * `npm run differential -- --requests 10000 --seed 7 [--view v2|v3|grpc]`: random requests to a real etcd and to ours, until that many were sent or
+ * the answers differ; a third each without `--view`. `--all` goes on after a difference with the next seed. Exit code 1 on any.
  */
 import { parseArgs } from "node:util";
 import { Pair } from "./compare-servers.ts";
@@ -20,7 +20,7 @@ const { values } = parseArgs({
 });
 const wanted = Number(values.requests);
 const firstSeed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed);
-const views: View[] = values.view === "v2" || values.view === "v3" ? [values.view] : ["v3", "v2"];
+const views: View[] = values.view === "v2" || values.view === "v3" || values.view === "grpc" ? [values.view] : ["v3", "v2", "grpc"];
 
 const pairs = await Promise.all(views.map((view) => Pair.start(view, values.against === "etcd" ? "etcd" : "quorate")));
 let sent = 0;
@@ -28,7 +28,7 @@ let found = 0;
 try {
   for (let n = 0; sent < wanted; n++) {
     const pair = pairs[n % pairs.length] as Pair;
-    // With one view, seeds go up by one; with two, each seed is used for both.
+    // With one view, seeds go up by one; with several, each seed is used for all.
     const seed = firstSeed + Math.floor(n / pairs.length);
     const comparison = await pair.compare(seed, Math.min(REQUESTS_A_SEED, wanted - sent));
     sent += comparison.requests;

@@ -4,7 +4,7 @@
  * Numbers that count from a server's own beginning are told relative to where the run began on it: revisions, v2 indexes, also within
  * the names of in-order keys. Ids that a server chooses are told by the order in which they were chosen.
  */
-import { Client, type Answer, type OpenStream, type WireRequest } from "./exchange.ts";
+import type { Answer, OpenStream, Sender, WireRequest } from "./exchange.ts";
 import type { Template, View } from "./step.ts";
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
@@ -40,12 +40,15 @@ const V2_INDEX_FIELDS = new Set(["modifiedIndex", "createdIndex", "index"]);
 const GO_JSON_ERRORS =
   /^(json: |invalid character|illegal base64|unexpected E|unexpected end|unknown value|unknown field|Invalid |bad Timestamp|EOF|parsing)/;
 
+/** Errors of Go's reader of protobuf, in words of its own too. */
+const GO_PROTOBUF_ERRORS = /^grpc: error unmarshalling request: /;
+
 /** No run comes to this index. */
 const UNREACHED = 1e9;
 
 export class Side {
   readonly name: string;
-  readonly #client: Client;
+  readonly #client: Sender;
   #view: View = "v3";
   #start = 0;
   #newest = 0;
@@ -53,9 +56,9 @@ export class Side {
   /** Lease ids that the server chose, in that order. */
   #leases: string[] = [];
 
-  constructor(name: string, url: string) {
+  constructor(name: string, client: Sender) {
     this.name = name;
-    this.#client = new Client(url);
+    this.#client = client;
   }
 
   close(): void {
@@ -68,7 +71,7 @@ export class Side {
     this.#modified = new Map();
     this.#leases = [];
     this.#start = 0;
-    this.#newest = view === "v3" ? await this.#beginV3() : await this.#beginV2();
+    this.#newest = view === "v2" ? await this.#beginV2() : await this.#beginV3();
     this.#start = this.#newest;
   }
 
@@ -209,7 +212,10 @@ export class Side {
       const n = this.#leases.indexOf(value);
       return n < 0 ? value : `<lease ${n}>`;
     }
-    if ((name === "error" || name === "message") && typeof value === "string" && GO_JSON_ERRORS.test(value)) return "<bad JSON>";
+    if ((name === "error" || name === "message") && typeof value === "string") {
+      if (GO_JSON_ERRORS.test(value)) return "<bad JSON>";
+      if (GO_PROTOBUF_ERRORS.test(value)) return "<bad protobuf>";
+    }
     return this.#walk(value, name);
   }
 

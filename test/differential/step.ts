@@ -24,8 +24,11 @@ export type Step =
   /** Waits until nothing more comes on any open watch, compares, hangs up. */
   | { readonly kind: "settle" };
 
-/** Which store a run is about. They are compared in separate runs, since etcd counts their changes separately and ours counts them together. */
-export type View = "v2" | "v3";
+/**
+ * Which store a run is about, and over which protocol: `v3` is the JSON gateway. They are compared in separate runs, since etcd counts the
+ * changes of its two stores separately and ours counts them together.
+ */
+export type View = "v2" | "v3" | "grpc";
 
 export function describeStep(step: Step): string {
   if (step.kind === "settle") return "settle";

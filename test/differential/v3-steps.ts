@@ -1,12 +1,12 @@
 /**
- * Random requests of etcd's v3 JSON gateway. Few keys, so that requests meet each other; all options, also in senseless combinations; now and then
+ * Random requests of etcd's v3 API, as its JSON gateway takes them. Few keys, so that requests meet each other; all options, also in senseless combinations; now and then
  * input that is wrong.
  *
  * Left out because etcd's own answer is chance or none: two members of one oneof, one field under two spellings (order of a Go map), `null` in a
  * list (its handler dies), compactions that are not waited for, an unknown number as sort_target (its process dies), leases that end by themselves (real time).
  */
 import type { Random } from "./random.ts";
-import type { Step, Template } from "./step.ts";
+import type { Step, Template, View } from "./step.ts";
 
 /** Byte strings of Latin-1 characters. Twelve, for Go sorts more than that in an order of its own where values are equal. */
 const KEYS = ["a", "b", "c", "aa", "ab", "ab\u0000", "b/1", "b/2", "b/2/x", "\u0000", "\u00ff", "d\u0080"];
@@ -30,20 +30,23 @@ function raw(path: string, body: string): Template {
   return { method: "POST", path, headers: { "content-type": "application/json" }, body };
 }
 
-/** About `requests` requests, in segments that each end with the watches compared. */
-export function v3Steps(random: Random, requests: number): Step[] {
+/**
+ * About `requests` requests, in segments that each end with the watches compared.
+ * @param view `grpc`: what is wrong in JSON alone gives way to what is wrong in protobuf
+ */
+export function v3Steps(random: Random, requests: number, view: Exclude<View, "v2">): Step[] {
   const steps: Step[] = [];
   for (let made = 0; made < requests; made += SEGMENT) {
     for (let n = random.int(4); n > 0; n--)
       steps.push({ kind: "open", request: watch(random, random.chance(70) ? undefined : "{{rev+2}}") });
-    for (let n = Math.min(SEGMENT, requests - made); n > 0; n--) steps.push({ kind: "send", requests: requestsOf(random) });
+    for (let n = Math.min(SEGMENT, requests - made); n > 0; n--) steps.push({ kind: "send", requests: requestsOf(random, view) });
     for (let n = random.int(6); n > 0; n--) steps.push({ kind: "open", request: watch(random, revisionInPast(random)) });
     steps.push({ kind: "settle" });
   }
   return steps;
 }
 
-function requestsOf(random: Random): Template[] {
+function requestsOf(random: Random, view: View): Template[] {
   const make = random.weighted<(random: Random) => Template | Template[]>([
     [30, (r) => post("/v3/kv/put", put(r))],
     [26, (r) => post("/v3/kv/range", range(r))],
@@ -51,8 +54,8 @@ function requestsOf(random: Random): Template[] {
     [18, (r) => post("/v3/kv/txn", txn(r, 2))],
     [2, compaction],
     [8, lease],
-    [5, badInput],
-    [2, other],
+    [5, view === "grpc" ? badProtobuf : badInput],
+    [2, view === "grpc" ? otherOfGrpc : other],
   ]);
   const made = make(random);
   return Array.isArray(made) ? made : [made];
@@ -200,6 +203,62 @@ function other(random: Random): Template {
     { method: "GET", path: "/health" },
     { method: "GET", path: "/v3alpha/kv/range" },
   ]);
+}
+
+function otherOfGrpc(random: Random): Template {
+  return random.pick<Template>([
+    post("/v3/maintenance/status", {}),
+    post("/v3/cluster/member/list", {}),
+    post("/v3/cluster/member/remove", { ID: "77" }),
+    post("/v3/cluster/member/add", { peerURLs: ["nonsense"] }),
+    post("/v3/maintenance/alarm", { action: "GET" }),
+    post("/v3/lock/lock", { name: b64("l"), lease: "424242" }),
+    post("/v3/lock/unlock", { key: b64("") }),
+    post("/v3/lock/unlock", { key: b64("nothing") }),
+    post("/v3/election/leader", { name: b64("e") }),
+    post("/v3/election/resign", {}),
+    post("/v3/election/resign", { leader: { key: b64("e/1"), rev: "5", lease: "424242" } }),
+    post("/v3/election/proclaim", { value: b64("v") }),
+    post("/v3/election/campaign", { name: b64("e"), lease: "424242" }),
+    post("/v3/auth/user/get", { name: "nobody" }),
+    post("/v3/auth/role/get", { role: "none" }),
+    post("/v3/auth/authenticate", { name: "nobody", password: "x" }),
+    post("/v3/auth/enable", {}),
+    { method: "grpc", path: "grpc:/etcdserverpb.KV/Nothing", body: "" },
+    { method: "grpc", path: "grpc:/etcdserverpb.Nothing/Range", body: "" },
+    { method: "grpc", path: "grpc:/nothing", body: "" },
+    { method: "grpc", path: "grpc:/", body: "" },
+  ]);
+}
+
+/** Messages in protobuf of which each method makes something, right or wrong. */
+const PROTOBUF = [
+  "",
+  "0a0161",
+  "0a01611201ff",
+  "0a0161120162180120012801",
+  "0a01611801200428023801",
+  "0a0b0a0161100118031001100210031a050a030a0161",
+  "12070a050a01611201621a0a0a080a01611a0362632a",
+  "0a076100626364656628feffffffffffffffff01",
+  "0a0161fa060161f80601fd0601020304f9060102030405060708", // fields that nobody knows
+  "0a0161fb060801fc06", // a group
+];
+/** The methods that any of these may be sent to: what one does to the store, the next request shows. */
+const PROTOBUF_METHODS = ["Range", "Put", "DeleteRange", "Txn"];
+
+/** One byte changed, added, left out, or the end cut off. */
+function badProtobuf(random: Random): Template {
+  const bytes = Buffer.from(random.pick(PROTOBUF), "hex");
+  const at = random.int(bytes.length + 1);
+  const changed = random.weighted<() => Buffer>([
+    [40, () => Buffer.concat([bytes.subarray(0, at), Buffer.from([random.int(256)]), bytes.subarray(at + 1)])],
+    [20, () => Buffer.concat([bytes.subarray(0, at), Buffer.from([random.int(256)]), bytes.subarray(at)])],
+    [20, () => Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1)])],
+    [20, () => bytes.subarray(0, at)],
+    [20, () => bytes],
+  ])();
+  return { method: "grpc", path: `grpc:/etcdserverpb.KV/${random.pick(PROTOBUF_METHODS)}`, body: changed.toString("hex") };
 }
 
 /** Values that do not fit a field, or only just. */
