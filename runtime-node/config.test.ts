@@ -37,6 +37,7 @@ describe("readSettings()", () => {
       "strict-reconfig-check": true,
       "force-new-cluster": false,
       "peer-client-cert-auth": false,
+      "peer-auto-tls": false,
       "heartbeat-interval": 100,
       "election-timeout": 1_000,
       "listen-client-urls": ["http://127.0.0.1:2379"],

@@ -55,11 +55,14 @@ test("files of TLS between members that cannot be used are named with their flag
     return run("serve", "--data-dir", file("data"), "--listen-client-urls", "http://127.0.0.1:0", ...urls, ...files);
   };
   const cases = [
-    [serve("none", "a.key", "a.pem"), `--peer-cert-file is "${file("none")}", which cannot be read: ENOENT`],
-    [serve("garbage", "a.key", "a.pem"), `--peer-cert-file is "${file("garbage")}", which cannot be used: `],
-    [serve("a.pem", "garbage", "a.pem"), `--peer-key-file is "${file("garbage")}", which cannot be used: `],
-    [serve("a.pem", "a.key", "garbage"), `--peer-trusted-ca-file is "${file("garbage")}", which cannot be used: `],
-    [serve("a.pem", "b.key", "a.pem"), `--peer-cert-file "${file("a.pem")}" and --peer-key-file "${file("b.key")}": `],
+    [serve("none", "a.key", "a.pem"), `--peer-cert-file is "${file("none")}", which does not exist`],
+    [serve("garbage", "a.key", "a.pem"), `--peer-cert-file is "${file("garbage")}", whose certificate 1 cannot be read: `],
+    [serve("a.pem", "garbage", "a.pem"), `--peer-key-file is "${file("garbage")}", which holds no private key in PEM`],
+    [serve("a.pem", "a.key", "garbage"), `--peer-trusted-ca-file is "${file("garbage")}", whose certificate 1 cannot be read: `],
+    [
+      serve("a.pem", "b.key", "a.pem"),
+      `--peer-key-file is "${file("b.key")}", which is not the key of the certificate in --peer-cert-file "${file("a.pem")}"`,
+    ],
   ] as const;
   for (const [{ status, stdout, stderr }, told] of cases) {
     expect([status, stdout, stderr]).toEqual([2, "", expect.stringMatching(/^quorate: .*\n$/)]);

@@ -40,8 +40,9 @@ import { type Refusal, refusalNotices } from "./refusal-notices.ts";
 import type { Settings } from "./settings.ts";
 import { finishNewCluster, forceNewCluster } from "./snapshot/force-new-cluster.ts";
 import type { ListenerTls } from "./tls/listener-tls.ts";
+import type { MemberTls } from "./tls/member-tls.ts";
 import { isTls } from "./tls/certificate-names.ts";
-import { clientTls } from "./tls/tls-settings.ts";
+import { clientTls, memberTls } from "./tls/tls-settings.ts";
 import { clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from "./timing.ts";
 
 /** How often the replica looks at its duties, at least. */
@@ -78,7 +79,9 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const fileSystem = new MeasuredFileSystem(new NodeFileSystem(), measures);
   await recoverQuorumLoss(settings, directory, fileSystem, logger);
   const onNotice = noticesTo(logger);
-  const tls = await clientTls(settings, { directory, notice: onNotice, nowMs: () => clock.wallMs() });
+  const tlsHost = { directory, notice: onNotice, nowMs: () => clock.wallMs() };
+  const tls = await clientTls(settings, tlsHost);
+  const peerTls = await memberTls(settings, tlsHost);
   const storage = new FileLogStorage({ directory, fileSystem });
   /** Known when the ports are. */
   let clientUrls: readonly string[] | null = null;
@@ -86,7 +89,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const failed = new Promise<Error>((tell) => (onFailed = tell));
   let onRemoved: () => void = () => {};
   const removed = new Promise<void>((tell) => (onRemoved = tell));
-  const { consensus, transport } = consensusOf(settings, storage, logger);
+  const { consensus, transport } = consensusOf(settings, storage, logger, peerTls);
   const replica = new Replica({
     consensus: new MeasuredConsensus(consensus, measures),
     clock,
@@ -155,8 +158,11 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       await listenOn({ ...listening, urls: settings["listen-metrics-urls"], served: createMetricsApp(shared) });
     }
     shared.metrics.start();
-    const serving = untilServing(replica);
-    return { urls: bound.map(formatUrl), dataDirectory: directory, serving, failed, removed, refresh: () => tls?.refresh(), close };
+    const refresh = (): void => {
+      tls?.refresh();
+      peerTls?.refresh();
+    };
+    return { urls: bound.map(formatUrl), dataDirectory: directory, serving: untilServing(replica), failed, removed, refresh, close };
   } catch (error) {
     await close();
     throw error;
@@ -198,6 +204,7 @@ function consensusOf(
   settings: Settings,
   storage: FileLogStorage,
   logger: Logger,
+  tls: MemberTls | undefined,
 ): { consensus: RaftConsensus; transport: ReturnType<typeof peerTransport> } {
   const identity = {
     clusterId: () => consensus.identity.clusterId,
@@ -210,6 +217,7 @@ function consensusOf(
     settings,
     identity,
     peerNotices(onNotice, () => clock.monotonicMs()),
+    tls,
   );
   const electionTicks = Math.round(settings["election-timeout"] / settings["heartbeat-interval"]);
   const consensus: RaftConsensus = new RaftConsensus({

@@ -193,12 +193,47 @@ export const settingsSchema = z.strictObject({
         group: "Peer TLS",
         placeholder: "BOOL",
         wants: "true or false",
-        description: "Talk only to members with a certificate of an authority in --peer-trusted-ca-file.",
+        description:
+          "Talk only to members with a certificate of an authority in --peer-trusted-ca-file, which is meant too where that is set.",
       }),
     ),
   "peer-trusted-ca-file": text()
     .optional()
     .meta(meta({ ...peerFileMeta, description: "Authorities, PEM, whose certificates other members may show. Default: the system's." })),
+  "peer-crl-file": text()
+    .optional()
+    .meta(meta({ ...peerFileMeta, description: "Certificates of members that their authorities have taken back, PEM or DER." })),
+  "peer-cert-allowed-cn": text()
+    .optional()
+    .meta(
+      meta({
+        group: "Peer TLS",
+        placeholder: "NAME",
+        wants: "a common name",
+        description: "Talk only to members whose certificate has this common name.",
+      }),
+    ),
+  "peer-cert-allowed-hostname": text()
+    .optional()
+    .meta(
+      meta({
+        group: "Peer TLS",
+        placeholder: "HOST",
+        wants: "a host name or an address",
+        description: "Talk only to members whose certificate has this among its alternative names.",
+      }),
+    ),
+  "peer-auto-tls": flag()
+    .default(false)
+    .meta(
+      meta({
+        group: "Peer TLS",
+        placeholder: "BOOL",
+        wants: "true or false",
+        description:
+          "For a try-out: without --peer-cert-file, encrypt with certificates of the members' own making, kept in DIR/fixtures/peer. They prove nothing: whoever reaches the port is let in.",
+      }),
+    ),
   "listen-client-urls": list(httpUrl)
     .default(["http://127.0.0.1:2379"])
     .meta(meta({ group: "Clients", ...urlsMeta, description: "Where clients are listened for." })),

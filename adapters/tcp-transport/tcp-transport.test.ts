@@ -57,6 +57,11 @@ describe("TcpTransport", () => {
     return Buffer.concat(parts);
   }
 
+  /** TLS without any certificate: a handshake can begin, and not succeed. */
+  const SECURE: Partial<TcpTransportOptions> = {
+    addresses: [{ host: "127.0.0.1", port: 0, secure: true }],
+    tls: { current: () => ({}), requiresCertificate: false, verifiesServer: true, refuse: () => null },
+  };
   const hello = { hello: 1, purpose: "messages", clusterId: "7", from: "2", to: "1", boot: 1 };
 
   test.each([
@@ -118,7 +123,7 @@ describe("TcpTransport", () => {
   });
 
   test("why a TLS handshake failed is told with the address, also when the connection is gone by then", async () => {
-    const one = await start("1", { addresses: [{ host: "127.0.0.1", port: 0, secure: true }] });
+    const one = await start("1", SECURE);
     await raw(one.transport.ports()[0]!, Buffer.from("no TLS"));
     const gone = connect(one.transport.ports()[0]!, "127.0.0.1");
     await once(gone, "connect");
@@ -230,7 +235,7 @@ describe("TcpTransport", () => {
   });
 
   test("the end does not wait for a TLS handshake that nobody finishes", async () => {
-    const one = await start("1", { addresses: [{ host: "127.0.0.1", port: 0, secure: true }] });
+    const one = await start("1", SECURE);
     const socket = connect(one.transport.ports()[0]!, "127.0.0.1");
     socket.on("error", () => {});
     await once(socket, "connect");

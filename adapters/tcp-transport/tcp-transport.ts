@@ -7,8 +7,9 @@
  * Connections that have not said who they are give way to newer ones when there are too many.
  */
 import { type Server, type Socket, connect, createServer } from "node:net";
-import { type SecureContextOptions, connect as connectTls, createServer as createTlsServer } from "node:tls";
+import { type SecureContextOptions, type TLSSocket, connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
+import { must } from "../../core/invariant.ts";
 import { QuorateError, errMemberNotFound } from "../../core/errors.ts";
 import type { NodeId } from "../../core/raft/types.ts";
 import type {
@@ -33,9 +34,15 @@ const CONNECTIONS_MAX = 256;
 /** A snapshot of which nothing comes for so long is given up, in milliseconds: the member can then ask for another. */
 const SNAPSHOT_STALL_MS = 30_000;
 
-export interface PeerTls extends SecureContextOptions {
-  /** Ask peers for a certificate and refuse those without a valid one (`--peer-client-cert-auth`). */
-  readonly requireClientCert: boolean;
+export interface PeerTls {
+  /** For the next connection, made or taken; the same object as long as nothing has changed. */
+  current(): SecureContextOptions;
+  /** Whoever connects is asked for a certificate, and refused without a valid one. */
+  readonly requiresCertificate: boolean;
+  /** Whoever is connected to has to have a valid one. */
+  readonly verifiesServer: boolean;
+  /** @returns why a valid certificate does not do; null when it does */
+  refuse(socket: TLSSocket): string | null;
 }
 
 export interface TcpTransportOptions {
@@ -158,17 +165,26 @@ export class TcpTransport implements Transport {
 
   #createServer(secure: boolean): Server {
     if (!secure) return createServer({ pauseOnConnect: false }, (socket) => this.#accept(socket));
-    const { requireClientCert, ...tls } = this.#options.tls ?? { requireClientCert: false };
+    const tls = must(this.#options.tls, () => "an https address needs certificates");
+    let used = tls.current();
     const server = createTlsServer(
       {
-        ...tls,
-        requestCert: requireClientCert,
-        rejectUnauthorized: requireClientCert,
-        minVersion: "TLSv1.2",
+        ...used,
+        requestCert: tls.requiresCertificate,
+        rejectUnauthorized: tls.requiresCertificate,
         handshakeTimeout: HANDSHAKE_MS_MAX,
       },
-      (socket) => this.#accept(socket),
+      (socket) => {
+        const reason = tls.refuse(socket);
+        if (reason === null) return this.#accept(socket);
+        this.#turnAway({ remote: socket.remoteAddress ?? "?", reason: `TLS: ${reason}` });
+        socket.destroy();
+      },
     );
+    server.prependListener("connection", () => {
+      const now = tls.current();
+      if (now !== used) server.setSecureContext((used = now));
+    });
     server.on("tlsClientError", (error, socket) => {
       this.#turnAway({ remote: socket.remoteAddress ?? this.#closedRemote, reason: `TLS: ${error.message}` });
     });
@@ -418,13 +434,17 @@ export class TcpTransport implements Transport {
       const secure = url.protocol === "https:";
       // An URL leaves out the port that its scheme has anyway.
       const at = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port || (secure ? 443 : 80)) };
-      const socket = secure ? connectTls({ ...tls, ...at }) : connect(at);
+      const secured = secure ? connectTls({ ...tls?.current(), rejectUnauthorized: tls?.verifiesServer !== false, ...at }) : null;
+      const socket = secured ?? connect(at);
       socket.setTimeout(HANDSHAKE_MS_MAX, () => socket.destroy(new Error(`no connection to ${url.host} within ${HANDSHAKE_MS_MAX} ms`)));
       socket.once("error", reject);
       socket.once(secure ? "secureConnect" : "connect", () => {
         socket.setTimeout(0);
         socket.off("error", reject);
-        resolve(socket);
+        const reason = secured === null ? null : (tls?.refuse(secured) ?? null);
+        if (reason === null) return resolve(socket);
+        socket.destroy();
+        reject(new Error(reason));
       });
     });
   }

@@ -6,6 +6,7 @@ import { ConfigError } from "../config.ts";
 import type { SettingName, Settings } from "../settings.ts";
 import { opensslNames } from "./cipher-suites.ts";
 import { ListenerTls } from "./listener-tls.ts";
+import { MemberTls } from "./member-tls.ts";
 import { selfSigned } from "./self-signed.ts";
 import type { TlsFile, TlsFiles } from "./tls-files.ts";
 import { type TlsNotice, TlsSource } from "./tls-source.ts";
@@ -36,11 +37,37 @@ export async function clientTls(settings: Settings, host: TlsHost): Promise<List
   }
   const secure = listened.find(({ url }) => url.startsWith("https:"));
   if (secure === undefined) return undefined;
-  if (settings["auto-tls"]) files = { ...files, ...(await ownFiles(settings, host, files)) };
+  if (settings["auto-tls"]) files = { ...files, ...(await ownFiles(settings, host, "auto-tls", files)) };
   if (files.cert === undefined)
     throw new ConfigError(`--${secure.flag} has ${secure.url}, which needs --cert-file and --key-file, or --auto-tls`);
   const source = new TlsSource({ name: "clients", files, base: baseOf(settings), notice: host.notice, nowMs: host.nowMs });
   return new ListenerTls(source, settings);
+}
+
+/**
+ * TLS between members, if there is a certificate for it or an authority.
+ * @throws ConfigError for settings that do not go together, and for files that cannot be used
+ */
+export async function memberTls(settings: Settings, host: TlsHost): Promise<MemberTls | undefined> {
+  const urls = settings["listen-peer-urls"] ?? [];
+  const secure = urls.filter((url) => url.startsWith("https:")).length;
+  if (secure > 0 && secure < urls.length) throw new ConfigError("--listen-peer-urls mixes http and https; wanted: one of them");
+  let files = filesOf(settings, { cert: "peer-cert-file", key: "peer-key-file", ca: "peer-trusted-ca-file", crl: "peer-crl-file" });
+  if (settings["peer-client-cert-auth"] && files.ca === undefined)
+    throw new ConfigError("--peer-client-cert-auth needs --peer-trusted-ca-file");
+  if (settings["peer-cert-allowed-cn"] !== undefined && settings["peer-cert-allowed-hostname"] !== undefined) {
+    throw new ConfigError("--peer-cert-allowed-cn and --peer-cert-allowed-hostname exclude each other");
+  }
+  const isWanted =
+    settings["peer-auto-tls"] && [...urls, ...settings["initial-advertise-peer-urls"]].some((url) => url.startsWith("https:"));
+  const isSelfMade = isWanted && files.cert === undefined;
+  if (isWanted) files = { ...files, ...(await ownFiles(settings, host, "peer-auto-tls", files)) };
+  if (secure > 0 && files.cert === undefined) {
+    throw new ConfigError("--listen-peer-urls is https, which needs --peer-cert-file and --peer-key-file, or --peer-auto-tls");
+  }
+  if (files.cert === undefined && files.ca === undefined) return undefined;
+  const source = new TlsSource({ name: "members", files, base: baseOf(settings), notice: host.notice, nowMs: host.nowMs });
+  return new MemberTls(source, settings, isSelfMade);
 }
 
 /** Of those that are set. @throws ConfigError when one of certificate and key is missing */
@@ -55,16 +82,22 @@ function filesOf(settings: Settings, flags: Readonly<Record<keyof TlsFiles, Sett
   return files;
 }
 
+/** Where etcd keeps such certificates in the data directory, and for which addresses they are. */
+const OWN = {
+  "auto-tls": { folder: "client", addresses: ["listen-client-urls", "advertise-client-urls", "listen-metrics-urls"] },
+  "peer-auto-tls": { folder: "peer", addresses: ["listen-peer-urls", "initial-advertise-peer-urls"] },
+} as const;
+
 /** Certificate and key of the server's own making, unless some are given. */
-async function ownFiles(settings: Settings, host: TlsHost, given: TlsFiles): Promise<TlsFiles> {
-  const flag = "auto-tls";
+async function ownFiles(settings: Settings, host: TlsHost, flag: keyof typeof OWN, given: TlsFiles): Promise<TlsFiles> {
+  const { folder, addresses } = OWN[flag];
   if (given.cert !== undefined) {
     host.notice("warn", `--${flag} does not count: there is a certificate already, ${given.cert.path}`);
     return {};
   }
-  const urls = (["listen-client-urls", "advertise-client-urls", "listen-metrics-urls"] as const).flatMap((one) => settings[one] ?? []);
+  const urls = addresses.flatMap((one) => settings[one] ?? []);
   const { cert, key, isNew } = await selfSigned({
-    directory: join(host.directory, "fixtures", "client"),
+    directory: join(host.directory, "fixtures", folder),
     hosts: urls.map((url) => parseClientUrl(url).host),
     validYears: settings["self-signed-cert-validity"],
     nowMs: host.nowMs(),
