@@ -7,6 +7,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { etcdVersion } from "../test/helpers/start-etcd.ts";
 import { UNARY_WORKLOADS } from "./load/requests.ts";
+import { hasH2load } from "./load/h2load.ts";
 import { hasWrk } from "./load/run-load.ts";
 import { table, type Progress, type Row } from "./row.ts";
 import { memoryAndRestart } from "./workloads/memory-and-restart.ts";
@@ -15,9 +16,10 @@ import { layers } from "./workloads/layers.ts";
 import { snapshotTransfer } from "./workloads/snapshot-transfer.ts";
 import { snapshotPause } from "./workloads/snapshot-pause.ts";
 import { oneConnection, throughput } from "./workloads/throughput.ts";
-import { watchFanOut } from "./workloads/watch-fan-out.ts";
+import { grpcThroughput } from "./workloads/grpc.ts";
+import { GRPC_FAN_OUTS, JSON_FAN_OUTS, watchFanOut } from "./workloads/watch-fan-out.ts";
 
-const OTHER_WORKLOADS = ["one", "watch", "memory", "snapshot", "layers", "cluster", "failover", "transfer"] as const;
+const OTHER_WORKLOADS = ["one", "watch", "grpc", "grpc-watch", "memory", "snapshot", "layers", "cluster", "failover", "transfer"] as const;
 const ALL: readonly string[] = [...UNARY_WORKLOADS, ...OTHER_WORKLOADS];
 
 const { values, positionals } = parseArgs({
@@ -37,7 +39,10 @@ const rows: Row[] = [];
 const unary = UNARY_WORKLOADS.filter(chosen);
 if (unary.length > 0) rows.push(...(await throughput(unary, { rounds, seconds, progress })));
 if (chosen("one")) rows.push(...(await oneConnection({ rounds, seconds, progress })));
-if (chosen("watch")) rows.push(...(await watchFanOut({ rounds, progress })));
+if (chosen("watch")) rows.push(...(await watchFanOut(JSON_FAN_OUTS, { rounds, progress })));
+if (chosen("grpc") && hasH2load()) rows.push(...(await grpcThroughput({ rounds, seconds, progress })));
+else if (chosen("grpc")) progress("no h2load on the path (Debian: nghttp2-client): no rows for gRPC calls");
+if (chosen("grpc-watch")) rows.push(...(await watchFanOut(GRPC_FAN_OUTS, { rounds, progress })));
 if (chosen("memory")) rows.push(...(await memoryAndRestart({ progress })));
 if (chosen("layers")) rows.push(...(await layers({ progress })));
 if (chosen("cluster")) rows.push(...(await clusterThroughput({ rounds, seconds, progress })));

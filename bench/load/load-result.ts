@@ -1,7 +1,7 @@
 /** What a load generator saw. */
 
 export interface LoadResult {
-  readonly generator: "node" | "wrk";
+  readonly generator: "node" | "wrk" | "h2load";
   readonly replies: number;
   /** Replies with status 400 or higher. A run with any is not a result. */
   readonly errors: number;
