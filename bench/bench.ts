@@ -17,9 +17,22 @@ import { snapshotTransfer } from "./workloads/snapshot-transfer.ts";
 import { snapshotPause } from "./workloads/snapshot-pause.ts";
 import { oneConnection, throughput } from "./workloads/throughput.ts";
 import { grpcThroughput } from "./workloads/grpc.ts";
+import { watchScale } from "./workloads/watch-scale.ts";
 import { GRPC_FAN_OUTS, JSON_FAN_OUTS, watchFanOut } from "./workloads/watch-fan-out.ts";
 
-const OTHER_WORKLOADS = ["one", "watch", "grpc", "grpc-watch", "memory", "snapshot", "layers", "cluster", "failover", "transfer"] as const;
+const OTHER_WORKLOADS = [
+  "one",
+  "watch",
+  "grpc",
+  "grpc-watch",
+  "watch-scale",
+  "memory",
+  "snapshot",
+  "layers",
+  "cluster",
+  "failover",
+  "transfer",
+] as const;
 const ALL: readonly string[] = [...UNARY_WORKLOADS, ...OTHER_WORKLOADS];
 
 const { values, positionals } = parseArgs({
@@ -43,6 +56,7 @@ if (chosen("watch")) rows.push(...(await watchFanOut(JSON_FAN_OUTS, { rounds, pr
 if (chosen("grpc") && hasH2load()) rows.push(...(await grpcThroughput({ rounds, seconds, progress })));
 else if (chosen("grpc")) progress("no h2load on the path (Debian: nghttp2-client): no rows for gRPC calls");
 if (chosen("grpc-watch")) rows.push(...(await watchFanOut(GRPC_FAN_OUTS, { rounds, progress })));
+if (chosen("watch-scale")) rows.push(...(await watchScale({ progress })));
 if (chosen("memory")) rows.push(...(await memoryAndRestart({ progress })));
 if (chosen("layers")) rows.push(...(await layers({ progress })));
 if (chosen("cluster")) rows.push(...(await clusterThroughput({ rounds, seconds, progress })));

@@ -2,12 +2,11 @@
  * 100,000 keys of 256 bytes, written one by one: the memory that a server then holds, and how long it takes from kill -9 until it
  * answers a linearizable read again.
  */
-import { readFileSync } from "node:fs";
-import { execFileSync } from "node:child_process";
 import { contenders, type Contender } from "../contender.ts";
 import { median } from "../load/load-result.ts";
 import { keyOf, putRequest, valueOf } from "../load/requests.ts";
 import { runLoad } from "../load/run-load.ts";
+import { residentMegabytes } from "../resident-memory.ts";
 import type { Progress, Row } from "../row.ts";
 import type { ServerProcess } from "../../test/helpers/start-server.ts";
 
@@ -64,15 +63,4 @@ async function checkAllThere(server: ServerProcess): Promise<void> {
   const body = JSON.stringify({ key: "AA==", range_end: "AA==", count_only: true });
   const reply = (await (await fetch(`${server.url}/v3/kv/range`, { method: "POST", body })).json()) as { count?: string };
   if (Number(reply.count) !== KEYS) throw new Error(`${server.name} has ${reply.count} of ${KEYS} keys after a restart`);
-}
-
-/** Resident set of a process; on Linux from /proc, else from ps. */
-function residentMegabytes(pid: number): number {
-  let kilobytes: number;
-  try {
-    kilobytes = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
-  } catch {
-    kilobytes = Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" }).trim());
-  }
-  return kilobytes / 1024;
 }
