@@ -28,7 +28,7 @@ import type { SnapshotMark } from "./records.ts";
 import { recoverLog } from "./recovery.ts";
 import type { RecoveredLog } from "./recovery.ts";
 import { SEGMENT_HEADER_BYTES, SPARE_NAME, createSegment, segmentNumber } from "./segment.ts";
-import { SegmentPool } from "./segment-pool.ts";
+import { type Schedule, SegmentPool } from "./segment-pool.ts";
 import { SNAPSHOTS_KEPT, SnapshotStore } from "./snapshot-store.ts";
 
 export interface FileLogStorageOptions {
@@ -37,6 +37,8 @@ export interface FileLogStorageOptions {
   readonly segmentBytes?: number;
   /** Between two attempts to set room aside on a full disk; default 5,000. */
   readonly retryMs?: number;
+  /** Default: a timer of the host. */
+  readonly schedule?: Schedule;
   readonly fileSystem?: FileSystem;
 }
 
@@ -47,6 +49,11 @@ const RETRY_MS = 5_000;
 const WRITE_BYTES_MAX = 2 << 20;
 /** What one append may cost beside its entries. */
 const APPEND_OVERHEAD_BYTES = 64;
+
+const hostTimer: Schedule = (ms, act) => {
+  const timer = setTimeout(act, ms).unref();
+  return () => clearTimeout(timer);
+};
 
 /** One call that waits for its records to be durable. */
 interface Waiting {
@@ -105,6 +112,7 @@ export class FileLogStorage implements LogStorage {
       directory: this.#logDirectory,
       segmentBytes: this.#segmentBytes,
       retryMs: options.retryMs ?? RETRY_MS,
+      schedule: options.schedule ?? hostTimer,
       onFailure: (path, action, cause) => void this.#fail(path, action, cause),
     });
     this.#snapshots = new SnapshotStore(this.#fileSystem, `${options.directory}/snapshots`, {

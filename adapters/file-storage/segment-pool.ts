@@ -12,6 +12,8 @@ import type { FileSystem, OpenFile } from "./file-system.ts";
 import { SEGMENT_HEADER_BYTES, SPARE_NAME, createSegment, writeZeros } from "./segment.ts";
 import type { Segment } from "./segment.ts";
 
+export type Schedule = (ms: number, act: () => void) => () => void;
+
 export interface SegmentPoolOptions {
   readonly fileSystem: FileSystem;
   readonly directory: string;
@@ -19,6 +21,8 @@ export interface SegmentPoolOptions {
   readonly segmentBytes: number;
   /** Between two attempts to make a segment on a full disk. */
   readonly retryMs: number;
+  /** Calls back once, later, without keeping the process alive for it. @returns ends it */
+  readonly schedule: Schedule;
   /** The device failed while nobody waited for it. */
   readonly onFailure: (path: string, action: string, cause: unknown) => void;
 }
@@ -39,7 +43,7 @@ export class SegmentPool {
   #low = false;
   /** Why the last attempt to make a segment failed. */
   #full: Error | null = null;
-  #retry: ReturnType<typeof setTimeout> | null = null;
+  #endRetry: () => void = () => {};
   #stopped = false;
 
   constructor(options: SegmentPoolOptions) {
@@ -116,7 +120,7 @@ export class SegmentPool {
   /** Nothing new is begun any more. */
   halt(): void {
     this.#stopped = true;
-    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#endRetry();
   }
 
   /** Nothing is written any more. Resolves when what was under way has ended. */
@@ -148,9 +152,8 @@ export class SegmentPool {
     } catch (error) {
       if (errorCode(error) !== "ENOENT") return onFailure(temporary, "remove", error);
     }
-    if (this.#retry !== null) clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.prepare(), this.#options.retryMs);
-    this.#retry.unref();
+    this.#endRetry();
+    this.#endRetry = this.#options.schedule(this.#options.retryMs, () => this.prepare());
   }
 
   /** A batch larger than a segment gets a larger one. */

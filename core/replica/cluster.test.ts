@@ -5,6 +5,7 @@ import { MemoryNetwork, type MemoryTransport } from "../../adapters/memory/trans
 import { ascii } from "../bytes/bytes.ts";
 import type { RangeRequest } from "../store/command.ts";
 import type { StateMachine } from "../store/state-machine.ts";
+import { formatMemberMeta } from "./consensus-port.ts";
 import { RaftConsensus } from "./raft-consensus.ts";
 import { Replica } from "./replica.ts";
 
@@ -471,6 +472,26 @@ describe("Replica on RaftConsensus", () => {
     // Of ids that are no members nothing is kept.
     expect(host.admit({ id: "99", diskId: "1", boot: 1_000_000 })).toBeNull();
     expect(host.admit({ id: "99", diskId: "1", boot: 1 })).toBeNull();
+  });
+
+  test("a disk that is in no agreed configuration yet is no reason to end a member, nor to let an earlier one in", async () => {
+    cluster = new Cluster();
+    cluster.publish = true;
+    for (const id of IDS) await cluster.start(id);
+    const leader = await cluster.untilLeader();
+    await cluster.run(1_000);
+    const [a, b] = others(leader);
+    const { consensus, transport } = cluster.members.get(leader)!;
+    const { meta } = consensus.members().find(({ id }) => id === a)!;
+    cluster.isolate(leader, a!);
+    cluster.isolate(leader, b!);
+    const word = { ...meta, boot: meta.boot! + 1 };
+    consensus.changeMembership({ add: [{ id: a!, meta: formatMemberMeta(word), as: "voter" }] }).catch(() => {}); // nobody agrees
+    await cluster.run(10);
+    const claim = { id: a!, diskId: meta.diskId!, boot: word.boot };
+    expect(transport.hostOf()!.admit({ ...claim, boot: meta.boot! })?.kind).toBe("stranger");
+    expect(transport.hostOf()!.admit({ ...claim, diskId: "1" })?.kind).toBe("replaced");
+    expect(transport.hostOf()!.admit(claim)).toBeNull();
   });
 
   test("leadership moves when it is asked to, and when its holder stops in order", async () => {

@@ -553,17 +553,17 @@ export class RaftConsensus implements Consensus {
   #admit({ id, boot, diskId }: PeerClaim): PeerRefusal | null {
     const { current, committed } = this.#config;
     if (committed && isGone(current, id)) return { kind: "removed", message: `member ${id} was removed from the cluster` };
-    const agreed = this.#agreed();
-    const known = parseMemberMeta(agreed?.meta[id]);
-    if (known.diskId !== undefined && known.diskId !== "0" && known.diskId !== diskId) {
+    const agreed = parseMemberMeta(this.#agreed()?.meta[id]);
+    if (isOtherDisk(agreed, diskId)) {
       return { kind: "replaced", message: `member ${id} comes with another disk than it had: remove it, and add it as a new member` };
     }
-    if (boot < (known.boot ?? 0)) {
+    if (boot < (agreed.boot ?? 0)) {
       return { kind: "stale", message: `member ${id} comes with an older boot than before: a copy of an old disk` };
     }
-    // What was only claimed on some connection must not end the member that is meant: it is told "not now".
-    if (boot < (this.#boots.get(id) ?? 0)) {
-      return { kind: "stranger", message: `somebody with a newer boot has called itself member ${id} here` };
+    // What is not agreed on yet, as far as this member knows, or was only claimed on some connection, ends nobody: not now, it says.
+    const newest = parseMemberMeta(current.meta[id]);
+    if (isOtherDisk(newest, diskId) || boot < Math.max(newest.boot ?? 0, this.#boots.get(id) ?? 0)) {
+      return { kind: "stranger", message: `somebody with another disk or a newer boot has called itself member ${id} here` };
     }
     if (membersOf(current).includes(id)) this.#boots.set(id, boot);
     return null;
@@ -716,6 +716,10 @@ export class RaftConsensus implements Consensus {
 /** The configuration that `Solo` puts into its snapshots: this member, of whom nothing is told. */
 function isOwnAlone({ voters, meta }: Config, memberId: NodeId): boolean {
   return voters.length === 1 && voters[0] === memberId && meta[memberId] === undefined;
+}
+
+function isOtherDisk({ diskId: known }: MemberMeta, diskId: string): boolean {
+  return known !== undefined && known !== "0" && known !== diskId;
 }
 
 function errChangeRefused(why: string): QuorateError {
