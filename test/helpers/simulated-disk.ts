@@ -48,7 +48,8 @@ export function hostError(code: string): Error {
   return Object.assign(new Error(`${code}: injected`), { code });
 }
 
-const NEVER = new Promise<never>(() => undefined);
+/** One for each call: who waits for a promise is kept for as long as the promise is. */
+const never = (): Promise<never> => new Promise(() => undefined);
 
 export class SimulatedDisk implements FileSystem {
   #directories = new Map<string, Directory>();
@@ -196,7 +197,7 @@ export class SimulatedDisk implements FileSystem {
       const taken = typeof limit === "number" ? data.subarray(0, limit) : data;
       const end = position + taken.length;
       if (end > inode.cache.length) {
-        if (this.#used() + end - inode.cache.length > this.capacity) throw hostError("ENOSPC");
+        if (this.usedBytes() + end - inode.cache.length > this.capacity) throw hostError("ENOSPC");
         inode.cache = Buffer.concat([inode.cache, Buffer.alloc(end - inode.cache.length)]);
       }
       inode.cache.set(taken, position);
@@ -242,7 +243,7 @@ export class SimulatedDisk implements FileSystem {
     durable?: () => T,
     onFault?: () => void,
   ): Promise<T> {
-    if (this.dead) return NEVER;
+    if (this.dead) return never();
     const number = ++this.steps;
     let limit: number | void;
     try {
@@ -255,12 +256,13 @@ export class SimulatedDisk implements FileSystem {
     if (number === this.dieAtStep) {
       this.steps++;
       this.onDeath();
-      return NEVER;
+      return never();
     }
     return durable ? durable() : (result as T);
   }
 
-  #used(): number {
+  /** Of all files, as `capacity` counts them. */
+  usedBytes(): number {
     let bytes = 0;
     for (const { entries } of this.#directories.values()) for (const inode of entries.values()) bytes += inode.cache.length;
     return bytes;

@@ -23,6 +23,9 @@ const REFUSED = new Set(["noLeader", "tooManyRequests", "notSent"]);
 /** Of these the outcome is not known. */
 const UNKNOWN = new Set(["leaderChanged", "timeout", "stopped", "lost", "notLeader", "noPatience"]);
 
+/** Nothing was done, but what was refused may be in the log: the alarm is judged there too. */
+const NO_SPACE = "noSpace";
+
 /** A repeatable write is given up after so many attempts. */
 const ATTEMPTS_MAX = 6;
 
@@ -303,6 +306,7 @@ class Client {
       } catch (error) {
         const reason = reasonOf(error);
         if (UNKNOWN.has(reason)) unknown = error as Error;
+        else if (reason === NO_SPACE) throw unknown ?? error; // said before the log is asked: an earlier attempt may have been done
         else if (!REFUSED.has(reason)) throw error;
         if (attempt === ATTEMPTS_MAX) {
           if (unknown === null && value !== null) this.#clients.refuse(value);
@@ -322,7 +326,8 @@ class Client {
     const applied: Applied = await asked.catch((error: unknown) => {
       const reason = reasonOf(error);
       // What the command came to, as against what became of the question.
-      if (isQuorateError(error) && !UNKNOWN.has(reason) && !REFUSED.has(reason)) witness.answered(body, session, since, { reason });
+      const judged = isQuorateError(error) && !UNKNOWN.has(reason) && !REFUSED.has(reason) && reason !== NO_SPACE;
+      if (judged) witness.answered(body, session, since, { reason });
       throw error;
     });
     witness.answered(body, session, since, applied);

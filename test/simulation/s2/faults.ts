@@ -1,5 +1,6 @@
 /** What goes wrong and what operators do, at random times drawn from the swarm's rates. */
 import { isVoter, membersOf } from "../../../core/raft/config-change.ts";
+import { parseMemberMeta } from "../../../core/replica/consensus-port.ts";
 import type { Chance } from "../chance.ts";
 import type { Member } from "./member.ts";
 import type { Simulation } from "./simulation.ts";
@@ -7,6 +8,10 @@ import { TICK_MS } from "./swarm.ts";
 
 const MEMBERS_MAX = 6;
 const MEMBERS_EVER = 12;
+/** How often an operator looks after members whose disk is lost. */
+const REPAIR_MEAN_MS = 1500;
+/** A full disk has room for so many more segments of the log, at most. */
+const SEGMENTS_LEFT_MAX = 3;
 
 export class Faults {
   readonly #simulation: Simulation;
@@ -27,6 +32,9 @@ export class Faults {
     this.#every(swarm.diskErrorEvery, () => this.#diskError());
     this.#every(swarm.memberEvery, () => this.#changeMembers());
     this.#every(swarm.transferEvery, () => this.#transfer());
+    this.#every(swarm.diskLossEvery, () => this.#loseDisk());
+    this.#every(swarm.diskLossEvery === 0 ? 0 : REPAIR_MEAN_MS, () => this.#replaceLost());
+    this.#every(swarm.diskFullEvery, () => this.#fillDisk());
   }
 
   stop(): void {
@@ -119,6 +127,71 @@ export class Faults {
     victim?.breakSync();
   }
 
+  /** Never so many that a majority of any configuration is gone: that no Raft survives. */
+  #loseDisk(): void {
+    const simulation = this.#simulation;
+    const holders = simulation.members.filter((member) => member.id !== null && member.lives > 0 && !member.gone && !member.lost);
+    const victim = this.#victim(holders.filter((member) => simulation.isSpare(member)));
+    if (victim === undefined) return;
+    const byEmpty = this.#chance.hit(0.5);
+    if (byEmpty && !this.#isKnown(victim)) return;
+    victim.die(this.#chance.hit(0.5) ? "kill" : "power");
+    if (byEmpty) victim.empty();
+    else victim.rot();
+    this.#restartLater(victim);
+  }
+
+  /**
+   * Whether all others have the disk's number in their logs. Before, nobody could tell an empty disk from the one that was there: a member
+   * that loses its disk in its first moment has to be removed by whoever knows of it.
+   */
+  #isKnown(victim: Member): boolean {
+    const { diskId } = victim.running?.raft.identity ?? {};
+    if (diskId === undefined) return false;
+    const others = this.#simulation.members.filter((member) => member !== victim && member.lives > 0 && !member.gone && !member.lost);
+    return others.every((member) => {
+      const status = member.running?.raft.raftStatus();
+      if (status === null || status === undefined || status.configIndex > member.running!.consensus.applied) return false;
+      return parseMemberMeta(status.config.meta[victim.id!]).diskId === diskId;
+    });
+  }
+
+  /** A member whose disk is lost is removed, and another one added in its place. */
+  #replaceLost(): void {
+    if (this.removeLost()) return;
+    const { members, founders } = this.#simulation;
+    if (!members.some((member) => member.lost)) return;
+    const through = members.find((member) => member.up && member.running!.raft.status().leading);
+    const missing = through !== undefined && membersOf(through.running!.raft.raftStatus()!.config).length < founders.length;
+    if (missing && members.length < MEMBERS_EVER) this.#add(through, false);
+  }
+
+  /** @returns whether there is one to remove, as far as anybody who could be asked knows */
+  removeLost(): boolean {
+    const simulation = this.#simulation;
+    const through = simulation.members.find((member) => member.up && !member.lost && member.running!.raft.status().leading);
+    if (through === undefined) return true;
+    const present = membersOf(through.running!.raft.raftStatus()!.config);
+    const lost = simulation.members.filter(({ id, lost: isLost }) => isLost && id !== null && present.includes(id));
+    for (const { id } of lost) simulation.operator("remove", through, (replica) => replica.removeMember(id!));
+    return lost.length > 0;
+  }
+
+  #fillDisk(): void {
+    const simulation = this.#simulation;
+    const victim = this.#victim(simulation.members.filter((member) => member.running !== null && !member.isFull));
+    if (victim === undefined) return;
+    simulation.count("disk full");
+    simulation.note(`the disk of ${victim.name} is full`);
+    victim.fill(this.#chance.int(0, SEGMENTS_LEFT_MAX * simulation.swarm.segmentBytes));
+    this.#later(this.#chance.exponential(3 * this.#electionMs), () => {
+      simulation.note(`there is room again on ${victim.name}`);
+      victim.clear();
+      const up = simulation.members.filter((member) => member.up);
+      if (up.length > 0) simulation.disarm(this.#chance.pick(up));
+    });
+  }
+
   /** A process that ended, of itself or by a step of its disk, is started again as a service manager does. */
   died(member: Member): void {
     this.#restartLater(member);
@@ -134,7 +207,7 @@ export class Faults {
     const grow = present.length < MEMBERS_MAX && simulation.members.length < MEMBERS_EVER;
     const learners = config.learners;
     const what = this.#chance.pick(grow ? (["add", "add", "remove", "promote"] as const) : (["remove", "promote"] as const));
-    if (what === "add") this.#add(through);
+    if (what === "add") this.#add(through, this.#chance.hit(0.3));
     else if (what === "promote" && learners.length > 0) {
       simulation.operator("promote", through, (replica) => replica.promoteMember(this.#chance.pick(learners)));
     } else if (present.length > 2) {
@@ -144,10 +217,9 @@ export class Faults {
     }
   }
 
-  #add(through: Member): void {
+  #add(through: Member, learner: boolean): void {
     const simulation = this.#simulation;
     const member = simulation.joiner();
-    const learner = this.#chance.hit(0.3);
     simulation.operator("add", through, (replica) => replica.addMember([member.url], learner));
     this.#awaitAddition(member);
   }

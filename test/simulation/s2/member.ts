@@ -2,6 +2,8 @@
  * One member: the machine with its disk, which outlives its processes, and the process that runs on it now, if any. A process is the
  * product's own parts, wired as runtime-node wires them: Replica on RaftConsensus on FileLogStorage.
  */
+import { SEGMENT_HEADER_BYTES } from "../../../adapters/file-storage/segment.ts";
+import { isQuorateError } from "../../../core/errors.ts";
 import { FileLogStorage } from "../../../adapters/file-storage/file-log-storage.ts";
 import { DEFAULT_LIMITS } from "../../../core/raft/limits.ts";
 import type { NodeId } from "../../../core/raft/types.ts";
@@ -45,6 +47,12 @@ export class Member {
   running: Running | null = null;
   /** Removed from the cluster, or given up: it never comes back. */
   gone = false;
+  /** What its disk held is no more, or will be refused: an operator has to put another member in its place. */
+  lost = false;
+  /** The file in which a bit was flipped since the last start that went well. */
+  #rotten: string | null = null;
+  /** Bytes that its disk can hold. */
+  #capacity = Infinity;
   /** Processes so far. */
   lives = 0;
   #promises = new Promises();
@@ -87,6 +95,8 @@ export class Member {
     const life = new Life(simulation.engine, ++this.lives);
     if (this.#promisesOn !== this.disk) this.#promises = new Promises(); // another disk was put in
     this.#promisesOn = this.disk;
+    this.disk.capacity = this.#capacity;
+    life.mayFail = this.isFull;
     simulation.note(`${this.name} starts, life ${life.number}`);
     simulation.count(this.lives === 1 ? "start" : "restart");
     this.disk.onDeath = () => this.#died(life, "power", "in a step of the disk");
@@ -100,6 +110,8 @@ export class Member {
       () => {
         if (!life.alive) return;
         this.#checked(() => this.#recovered(running));
+        if (this.#rotten !== null) simulation.count("flipped bit: did no harm");
+        this.#rotten = null;
         running.ready = true;
         this.#tick(life);
         simulation.started(this);
@@ -122,6 +134,11 @@ export class Member {
     const storage = new FileLogStorage({
       directory: "/data",
       segmentBytes: swarm.segmentBytes,
+      schedule: (ms, act) => {
+        let wanted = true;
+        life.after(ms, () => wanted && act());
+        return () => void (wanted = false);
+      },
       fileSystem: new SlowDisk(this.disk, life, latency),
     });
     let claimed: Identity | null = null;
@@ -147,7 +164,7 @@ export class Member {
       limits: swarm.limits,
       ...(swarm.defers ? { defer: (task: () => void) => life.after(0, task) } : {}),
       seed: this.#chance.int(0, 2 ** 31 - 1),
-      onRepairs: () => simulation.count("recovery repaired a torn tail"),
+      onRepairs: () => simulation.count(this.#rotten === null ? "recovery repaired a torn tail" : "flipped bit: passed over"),
       onNotice: notice,
     });
     const observer = new Observer(simulation.truth, this.name);
@@ -264,19 +281,40 @@ export class Member {
 
   #startFailed(life: Life, error: unknown): void {
     if (!life.alive) return;
-    if (life.mayFail) this.die("kill");
+    const rotten = this.#rotten;
+    if (rotten !== null && isQuorateError(error) && error.reason === "damaged") {
+      const named = error.details["file"];
+      this.#checked(() => demand(named === rotten, "damage is named", () => `${this.name}: ${rotten} is damaged, and ${named} is named`));
+      this.#simulation.count("flipped bit: refused to start");
+      this.lost = this.gone = true;
+      this.die("kill");
+    } else if (life.mayFail) this.#failedByDisk(error as Error);
     else this.#simulation.engine.fail(new Violation("a member starts again", `${this.name}: ${String((error as Error).stack ?? error)}`));
   }
 
   #failed(life: Life, error: Error): void {
     if (!life.alive) return;
     this.#simulation.note(`${this.name} failed: ${error.message}`);
+    if (isQuorateError(error) && error.reason === "notAdmitted" && (this.lost || life.mayFail)) {
+      this.#simulation.count("ended itself: another disk, or an old copy");
+      this.gone ||= this.lost;
+      life.after(0, () => this.die("kill"));
+      return;
+    }
     if (!life.mayFail) {
       this.#simulation.engine.fail(new Violation("a member goes on", `${this.name} ended itself: ${error.stack ?? error.message}`));
       return;
     }
-    this.#simulation.count("ended itself after a disk error");
-    life.after(0, () => this.die("kill"));
+    life.after(0, () => this.#failedByDisk(error));
+  }
+
+  /** Whatever the disk did not do, the reason names the file. */
+  #failedByDisk(error: Error): void {
+    const file = isQuorateError(error) ? String(error.details["file"] ?? "") : "";
+    const text = (): string => `${this.name} ended itself after a disk error without naming a file: ${error.stack}`;
+    this.#checked(() => demand(file.startsWith("/data"), "damage is named", text));
+    this.#simulation.count(`ended itself after a disk error${this.isFull ? ": full" : ""}`);
+    this.die("kill");
   }
 
   #removed(life: Life): void {
@@ -300,6 +338,47 @@ export class Member {
       this.#simulation.count("disk error");
       throw hostError("EIO");
     };
+  }
+
+  get isFull(): boolean {
+    return this.#capacity !== Infinity;
+  }
+
+  /** There is room for so many more bytes, until `clear`. */
+  fill(bytes: number): void {
+    this.#capacity = this.disk.usedBytes() + bytes;
+    this.disk.capacity = this.#capacity;
+    if (this.running !== null) this.running.life.mayFail = true;
+  }
+
+  clear(): void {
+    this.#capacity = this.disk.capacity = Infinity;
+  }
+
+  /** A bit of what its disk holds is another one. Only while it is down: what it reads later is what it reads at its start. */
+  rot(): void {
+    const paths = ["/data", "/data/log", "/data/snapshots"].flatMap((directory) => this.disk.paths(directory));
+    const used = (path: string): number => this.disk.content(path).findLastIndex((byte) => byte !== 0) + 1;
+    const holding = paths.filter((one) => used(one) > 0 && !one.endsWith(".tmp"));
+    // Half of the time at the end of the log, where damage and a torn write look most alike.
+    const newest = holding.findLast((one) => one.startsWith("/data/log/") && used(one) > SEGMENT_HEADER_BYTES);
+    const atEnd = newest !== undefined && this.#chance.hit(0.5);
+    const path = atEnd ? newest : this.#chance.pick(holding);
+    const content = Buffer.from(this.disk.content(path));
+    const at = this.#chance.int(atEnd ? Math.max(SEGMENT_HEADER_BYTES, used(path) - 1024) : 0, used(path) - 1);
+    content[at]! ^= 1 << this.#chance.int(0, 7);
+    this.disk.replaceContent(path, content);
+    this.#rotten = path;
+    this.#simulation.note(`${this.name}: a bit of ${path} flips at byte ${at}`);
+    this.#simulation.count("flipped bit");
+  }
+
+  /** Another disk is put in, with nothing on it. */
+  empty(): void {
+    this.disk = new SimulatedDisk();
+    this.lost = true;
+    this.#simulation.note(`${this.name} gets an empty disk`);
+    this.#simulation.count("empty disk");
   }
 
   /** Dies soon, in the middle of a step of its disk. */

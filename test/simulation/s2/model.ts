@@ -49,6 +49,8 @@ export class Model {
   readonly #versions = new Map<string, ModelEvent[]>();
   readonly #leases = new Set<string>();
   readonly #sessions = new Map<string, { readonly sequence: number; readonly outcome: ModelOutcome }>();
+  /** Members whose disk is full: until an operator says otherwise nothing is added. */
+  readonly #fullOf = new Set<string>();
   #compacted = -1;
 
   get revision(): number {
@@ -90,6 +92,7 @@ export class Model {
   }
 
   #once(command: CommandBody, term: number): ModelOutcome {
+    if (this.#fullOf.size > 0 && adds(command)) return this.#refused("noSpace");
     switch (command.kind) {
       case "put":
         if (command.lease !== NO_LEASE && !this.#leases.has(command.lease)) return this.#refused("leaseNotFound");
@@ -113,6 +116,13 @@ export class Model {
           endLease(this.#state, { kind: "lease-end", lease: command.id });
           return null;
         });
+      }
+      case "alarm": {
+        const { action, alarm } = command;
+        if (alarm.alarm !== "nospace") throw new Error(`the model does not know the alarm ${alarm.alarm}`);
+        if (action === "activate") this.#fullOf.add(alarm.memberId);
+        else this.#fullOf.delete(alarm.memberId);
+        return this.#done();
       }
       case "leaseCheckpoint":
       case "hashMark":
@@ -148,6 +158,12 @@ export class Model {
     });
     this.#events.set(revision, events);
   }
+}
+
+/** A transaction counts by what is in it, whichever branch is taken. */
+function adds(command: CommandBody): boolean {
+  if (command.kind === "txn") return [...command.success, ...command.failure].some(({ op }) => op === "put");
+  return command.kind === "put" || command.kind === "leaseGrant";
 }
 
 function requestOf(command: Extract<CommandBody, { kind: "put" | "delete" | "txn" }>): Request {

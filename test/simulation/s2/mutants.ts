@@ -144,6 +144,39 @@ export const S2_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    id: "D1",
+    what: "damage at the end of the log is cut off as if it were a torn write",
+    edits: [
+      {
+        file: "adapters/file-storage/recovery.ts",
+        find: "if (wrongStamps === 0) throw errDataLoss(path, end, `acknowledged data is damaged (batch ${number})`);",
+        replace: "",
+      },
+    ],
+  },
+  {
+    id: "D2",
+    what: "an empty disk under an old id is let in",
+    edits: [
+      {
+        file: "core/replica/raft-consensus.ts",
+        find: 'return known !== undefined && known !== "0" && known !== diskId;',
+        replace: 'return known !== undefined && known === "0" && known !== diskId;',
+      },
+    ],
+  },
+  {
+    id: "D3",
+    what: "what the alarm of a full disk refuses is done all the same where it is applied",
+    edits: [
+      {
+        file: "core/store/state-machine.ts",
+        find: 'if (this.#has("nospace") && grows(command))',
+        replace: 'if (this.#has("nospace") && grows(command) && false)',
+      },
+    ],
+  },
+  {
     id: "F1",
     what: "the part of a log that a joiner has is taken for that of a member alone",
     edits: [

@@ -4,6 +4,7 @@ import { runS2 } from "./simulation.ts";
 
 const FIRST_SEED = 1;
 const SEEDS = 30;
+const DISK_SEEDS = 8;
 
 test(`${SEEDS} seeds break no promise, elect, and become equal`, { timeout: 120_000 }, async () => {
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
@@ -11,6 +12,28 @@ test(`${SEEDS} seeds break no promise, elect, and become equal`, { timeout: 120_
     if (!result.ok) throw new Error(`${result.violation}\nreplay: npm run sim -- --level s2 --seed ${seed} --trace /tmp/s2-${seed}.txt`);
   }
 });
+
+test(
+  "disks that rot, are replaced by empty ones, and are full: damage is named, nobody forgets, room is waited for",
+  { timeout: 120_000 },
+  async () => {
+    const met: Record<string, number> = {};
+    const swarm = { members: 3, diskLossEvery: 3000, diskFullEvery: 4000, memberEvery: 0 };
+    for (let seed = 1; seed <= DISK_SEEDS; seed++) {
+      const result = await runS2(seed, { swarm });
+      if (!result.ok) throw new Error(`seed ${seed} with ${JSON.stringify(swarm)}: ${result.violation}`);
+      for (const [what, times] of Object.entries(result.counters)) met[what] = (met[what] ?? 0) + times;
+    }
+    const due = [
+      "flipped bit: refused to start",
+      "empty disk",
+      "ended itself: another disk, or an old copy",
+      "disk full",
+      "answer: noSpace",
+    ];
+    expect(due.filter((what) => met[what] === undefined)).toEqual([]);
+  },
+);
 
 test.each([7, 28, 36])("seed %i gives the same run twice", async (seed) => {
   const runs = await Promise.all([play(seed), play(seed)]);

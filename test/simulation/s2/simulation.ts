@@ -173,15 +173,24 @@ export class Simulation {
   // ---- after the faults
 
   /** Every configuration that somebody may still have on its disk. */
-  #configs(): Config[] {
-    const live = this.members.flatMap((member) => member.running?.raft.raftStatus()?.config ?? []);
-    return [...live, ...this.#lastConfigs.values()].filter(({ voters }) => voters.length > 0);
+  configs(): Config[] {
+    const holders = this.members.filter((member) => !member.gone && !member.lost);
+    const live = holders.flatMap((member) => member.running?.raft.raftStatus()?.config ?? []);
+    const last = holders.flatMap((member) => this.#lastConfigs.get(member) ?? []);
+    return [...live, ...last].filter(({ voters }) => voters.length > 0);
+  }
+
+  /** Whether without it there is a majority of each configuration that somebody may have, of members that can come back. */
+  isSpare(member: Member): boolean {
+    const left = new Set(this.members.filter((one) => one !== member && !one.gone && !one.lost).map(({ id }) => id));
+    const enough = (ids: readonly NodeId[]): boolean => ids.length === 0 || ids.filter((id) => left.has(id)).length * 2 > ids.length;
+    return this.configs().every(({ voters, outgoing }) => enough(voters) && enough(outgoing));
   }
 
   /** As few as are a quorum of every configuration that there may be; the others are cut off or dead. */
   #chooseCore(): Set<Member> {
-    const configs = this.#configs();
-    const core = new Set(this.members.filter((member) => member.id !== null && !member.gone));
+    const configs = this.configs();
+    const core = new Set(this.members.filter((member) => member.id !== null && !member.gone && !member.lost));
     const enough = (ids: readonly NodeId[]): boolean =>
       ids.length === 0 || ids.filter((id) => [...core].some((member) => member.id === id)).length * 2 > ids.length;
     for (const member of this.#chance.shuffle([...core])) {
@@ -194,6 +203,7 @@ export class Simulation {
   async #healQuorum(): Promise<void> {
     this.faults.stop();
     this.swarm = calm(this.swarm);
+    for (const member of this.members) member.clear();
     // A change of members that is still being tried could make another quorum necessary than the one that is chosen now.
     await this.engine.run({ time: this.engine.now + CHANGES_MS_MAX });
     const core = this.#chooseCore();
@@ -255,6 +265,7 @@ export class Simulation {
         } catch (error) {
           if (error instanceof Violation) throw error;
           this.note(`${member.name} does not answer yet: ${String(error)}`);
+          this.disarm(member);
           await new Promise<void>((resolve) => engine.after(50, resolve));
         }
       }
@@ -264,6 +275,24 @@ export class Simulation {
     const answered = await engine.run({ time: deadline, until: () => done === core.length });
     stop = true;
     demand(answered, check, () => `${done} of ${core.length} answer after ${QUORUM_MS_MAX} ms\n${this.table()}`);
+  }
+
+  /** As an operator does once there is room again. */
+  disarm(through: Member): void {
+    if (!through.up) return;
+    for (const alarm of through.running!.replica.store.alarms()) {
+      this.operator("disarm", through, (replica) => replica.propose({ kind: "alarm", action: "deactivate", alarm }));
+    }
+  }
+
+  /** Machines that will not come back are taken out of the configuration. */
+  async #removeLost(deadline: number): Promise<void> {
+    const { engine } = this;
+    const isSettled = (): boolean => this.#present().length > 0 && !this.#present().some((member) => member.lost);
+    while (this.members.some((member) => member.lost) && !isSettled() && engine.now < deadline) {
+      this.faults.removeLost();
+      await engine.run({ time: engine.now + 1000, until: () => false });
+    }
   }
 
   /** A machine that was started for a membership that did not come about. */
@@ -293,6 +322,7 @@ export class Simulation {
     const { engine } = this;
     const deadline = engine.now + EQUAL_MS_MAX;
     await engine.run({ time: engine.now + SETTLE_MS, until: () => false });
+    await this.#removeLost(deadline);
     this.#endOutsiders();
     const equal = await engine.run({ time: deadline, until: () => this.#allEqual() });
     demand(equal, "all become equal", () => `not within ${EQUAL_MS_MAX} ms\n${this.table()}\n${this.#rest()}`);

@@ -51,6 +51,10 @@ export interface Swarm {
   readonly compactions: boolean;
   readonly largeValues: boolean;
   readonly quotaBytes: number;
+  /** Means between disks that are lost: by a flipped bit while the machine is down, or by an empty one in its place. 0: none. */
+  readonly diskLossEvery: number;
+  /** Mean between disks that are full for a while. */
+  readonly diskFullEvery: number;
 }
 
 export function drawSwarm(seed: number): Swarm {
@@ -58,7 +62,7 @@ export function drawSwarm(seed: number): Swarm {
   const some = (value: number): number => (chance.hit(0.5) ? value : 0);
   const tight = chance.hit(0.5);
   const electionTicks = chance.int(4, 10);
-  return {
+  const swarm: Omit<Swarm, "diskLossEvery" | "diskFullEvery"> = {
     members: chance.pick([1, 3, 3, 3, 3, 3, 5]),
     limits: {
       electionTicks,
@@ -111,6 +115,12 @@ export function drawSwarm(seed: number): Swarm {
     largeValues: chance.hit(0.2),
     quotaBytes: 1e9,
   };
+  return {
+    ...swarm,
+    // An operator who replaces machines makes no other changes meanwhile: together they could cost a majority.
+    diskLossEvery: swarm.memberEvery === 0 ? some(chance.pick([4000, 8000])) : 0,
+    diskFullEvery: some(chance.pick([4000, 10_000])),
+  };
 }
 
 /** Every kind of fault off, for the time after the faults. */
@@ -129,6 +139,8 @@ export function calm(swarm: Swarm): Swarm {
     diskErrorEvery: 0,
     memberEvery: 0,
     transferEvery: 0,
+    diskLossEvery: 0,
+    diskFullEvery: 0,
     inStep: 0,
     diskMean: Math.min(swarm.diskMean, 10),
     diskStall: 0,
