@@ -34,22 +34,26 @@ export interface CallHandler {
   end(): void;
 }
 
-const HEADERS: OutgoingHttpHeaders = Object.freeze({
-  ":status": 200,
-  "content-type": "application/grpc",
-  "grpc-accept-encoding": "gzip",
-});
-const PACKED_HEADERS: OutgoingHttpHeaders = Object.freeze({ ...HEADERS, "grpc-encoding": "gzip" });
-const OK_TRAILERS: OutgoingHttpHeaders = Object.freeze({ "grpc-status": "0", "grpc-message": "" });
-const WITH_TRAILERS = Object.freeze({ waitForTrailers: true });
-const WITHOUT_BODY = Object.freeze({ endStream: true });
+/** As lists of names and values in turn, which Node sends without looking at each. */
+const HEADERS = Object.freeze([":status", "200", "content-type", "application/grpc"]);
+const PACKED_HEADERS = Object.freeze([...HEADERS, "grpc-encoding", "gzip"]);
+const OK_TRAILERS: OutgoingHttpHeaders = Object.freeze({ "grpc-status": "0" });
+const WITH_TRAILERS = Object.freeze({ waitForTrailers: true, sendDate: false });
+const WITHOUT_BODY = Object.freeze({ endStream: true, sendDate: false });
 const CANCELED = 1;
+
+/**
+ * The call of a stream. A stream that is closed may stay in memory until the collector's next great round; it must not keep its call, with
+ * all that hangs on that, so the listeners find the call here until then, instead of holding it.
+ */
+const CALL = Symbol("call");
+type Stream = ServerHttp2Stream & { [CALL]?: GrpcCall | undefined };
 
 export class GrpcCall implements Credentials, ReplySink {
   readonly headers: IncomingHttpHeaders;
   /** In milliseconds of the monotonic clock; Infinity when there is none. */
   deadlineMs = Number.POSITIVE_INFINITY;
-  readonly #stream: ServerHttp2Stream;
+  readonly #stream: Stream;
   readonly #host: CallHost;
   readonly #onEnded: (code: number) => void;
   #reader: MessageReader | null = null;
@@ -66,7 +70,31 @@ export class GrpcCall implements Credentials, ReplySink {
     this.headers = headers;
     this.#host = host;
     this.#onEnded = onEnded;
-    stream.once("close", () => this.#gone());
+    this.#stream[CALL] = this;
+    stream.on("close", GrpcCall.#onClose);
+  }
+
+  static #onData(this: Stream, chunk: Buffer): void {
+    const call = this[CALL];
+    if (call !== undefined) call.#data(chunk);
+  }
+
+  static #onEnd(this: Stream): void {
+    const call = this[CALL];
+    if (call !== undefined) call.#end();
+  }
+
+  static #onWantTrailers(this: Stream): void {
+    const call = this[CALL];
+    if (call === undefined) return;
+    this.sendTrailers(call.#trailers());
+    call.#leave();
+  }
+
+  static #onClose(this: Stream): void {
+    const call = this[CALL];
+    this[CALL] = undefined;
+    if (call !== undefined) call.#ends(CANCELED);
   }
 
   get isOver(): boolean {
@@ -89,8 +117,8 @@ export class GrpcCall implements Credentials, ReplySink {
   read(handler: CallHandler): void {
     const stream = this.#stream;
     this.#handler = handler;
-    stream.on("data", (chunk: Buffer) => this.#data(chunk));
-    stream.once("end", () => this.#end());
+    stream.on("data", GrpcCall.#onData);
+    stream.on("end", GrpcCall.#onEnd);
   }
 
   #data(chunk: Buffer): void {
@@ -179,7 +207,7 @@ export class GrpcCall implements Credentials, ReplySink {
     this.#host.sent();
     if (this.#begun) return void stream.end();
     const { code, message } = status ?? { code: OK, message: "" };
-    stream.respond({ ...HEADERS, "grpc-status": String(code), "grpc-message": encodeMessage(message) }, WITHOUT_BODY);
+    stream.respond([...HEADERS, "grpc-status", String(code), "grpc-message", encodeMessage(message)], WITHOUT_BODY);
     this.#leave();
   }
 
@@ -194,10 +222,7 @@ export class GrpcCall implements Credentials, ReplySink {
     if (this.#begun) return;
     this.#begun = true;
     const stream = this.#stream;
-    stream.once("wantTrailers", () => {
-      stream.sendTrailers(this.#trailers());
-      this.#leave();
-    });
+    stream.on("wantTrailers", GrpcCall.#onWantTrailers);
     stream.respond(this.#packs ? PACKED_HEADERS : HEADERS, WITH_TRAILERS);
   }
 
@@ -214,10 +239,6 @@ export class GrpcCall implements Credentials, ReplySink {
     setImmediate(() => {
       if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
     });
-  }
-
-  #gone(): void {
-    this.#ends(CANCELED);
   }
 
   #ends(code: number): void {
