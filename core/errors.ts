@@ -166,7 +166,9 @@ export const errPermissionDenied = make("permissionDenied", "permissionDenied", 
 export const errInvalidAuthManagement = make("invalidArgument", "invalidAuthManagement", "etcdserver: invalid auth management");
 export const errAuthFailed = make("invalidArgument", "authFailed", "etcdserver: authentication failed, invalid user ID or password");
 export const errInvalidAuthToken = make("unauthenticated", "invalidAuthToken", "etcdserver: invalid auth token");
-/** Users or roles changed between the proposal and its place in the log: it is proposed again. */
+/** The code is etcd's too. */
+export const errVerifyOnly = make("unknown", "verifyOnly", "auth: token signing attempted with verify-only key");
+/** Users or roles changed between the proposal and its place in the log: it is proposed again, unless the caller's token is older. */
 export const errAuthOldRevision = make("invalidArgument", "authOldRevision", "etcdserver: revision of auth store is old");
 export const errUserEmpty = make("invalidArgument", "userEmpty", "etcdserver: user name is empty");
 export const errUserNotFound = make("failedPrecondition", "userNotFound", "etcdserver: user name not found");

@@ -202,7 +202,15 @@ export class GrpcServer {
     connection.calls.add(call);
     if (method === undefined) return call.finish(this.#unknown(path));
     method.started++;
-    if (this.#admit(call, headers)) method.start(call);
+    if (!this.#admit(call, headers)) return;
+    const preparing = this.#options.authenticator.prepare(call);
+    if (preparing === undefined) return method.start(call);
+    preparing.then(
+      () => {
+        if (!call.isOver) method.start(call);
+      },
+      (error: unknown) => call.fail(error),
+    );
   }
 
   /** What is asked of every call, before its messages. @returns false when it was ended */

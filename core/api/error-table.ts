@@ -74,6 +74,7 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   invalidAuthManagement: row("invalidArgument"),
   authFailed: row("invalidArgument"),
   invalidAuthToken: row("unauthenticated"),
+  verifyOnly: row("unknown"),
   authOldRevision: row("invalidArgument", "safe"),
   userEmpty: row("invalidArgument"),
   userNotFound: row("failedPrecondition"),

@@ -1,14 +1,16 @@
 /**
  * Who asks: tokens, certificates, and names with passwords. While authentication is off nobody is asked, and requests cost nothing more.
  *
- * A token is given out for a password by one member and told to all through the log; each member forgets it when it was not used there
- * for a while, and when the user's password changes. A member that was restarted knows none: its clients authenticate anew, as in etcd.
+ * A simple token is given out for a password by one member and told to all through the log; each member forgets it when it was not used
+ * there for a while, and when the user's password changes. A member that was restarted knows none: its clients authenticate anew, as in
+ * etcd. Signed tokens take their place where there are keys for them: see signed-tokens.ts.
  */
 import { errAuthFailed, errAuthNotEnabled, errTooManyRequests } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
 import type { Credentials } from "../exchange.ts";
 import type { KeyRange } from "../../store/command.ts";
-import { AuthorisedMember, type Caller, nameOf } from "./authorised-member.ts";
+import { AuthorisedMember, type Caller, checkRead, nameOf } from "./authorised-member.ts";
+import { SignedTokenReader, type SignedTokens } from "./signed-tokens.ts";
 
 /** Slow hashes, away from the event loop. */
 export interface Passwords {
@@ -22,9 +24,12 @@ export interface AuthenticatorOptions {
   /** Text that cannot be guessed, of letters and digits. */
   readonly randomToken: () => string;
   readonly monotonicMs: () => number;
+  /** Left out: tokens are simple ones. */
+  readonly signedTokens?: SignedTokens | undefined;
+  /** A simple token that was not used for so long is forgotten. Default: etcd's five minutes. */
+  readonly tokenIdleMs?: number | undefined;
 }
 
-/** A token that was not used for so long is forgotten. */
 const TOKEN_IDLE_MS = 300_000;
 const TOKENS_MAX = 100_000;
 /** Passwords looked at at a time, and waiting for it: more are refused, so that guessing costs the guesser. */
@@ -35,6 +40,8 @@ const BASIC_MAX = 1_000;
 
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
+  readonly #signed: SignedTokenReader | null;
+  readonly #idleMs: number;
   /** Least recently used first. */
   readonly #tokens = new Map<string, { readonly user: string; usedAt: number }>();
   readonly #basic = new Map<string, { readonly user: string; readonly hash: string }>();
@@ -45,10 +52,17 @@ export class Authenticator {
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
+    this.#signed = options.signedTokens === undefined ? null : new SignedTokenReader(options.signedTokens);
+    this.#idleMs = options.tokenIdleMs ?? TOKEN_IDLE_MS;
     options.member.store.auth.listen({
       token: (token, user) => this.#keep(token, user),
       voided: (user) => this.#void(user),
     });
+  }
+
+  /** To be called before anything else is asked about a request of v3. @returns undefined when all is known already */
+  prepare(request: Credentials): Promise<void> | undefined {
+    return this.#signed?.prepare(request);
   }
 
   /**
@@ -81,11 +95,12 @@ export class Authenticator {
   callerOf(request: Credentials): Caller {
     const token = request.header("authorization");
     if (token === undefined || token === "") return { user: request.certificateName ?? "" };
+    if (this.#signed !== null) return this.#signed.of(request) ?? { user: null };
     const known = this.#tokens.get(token);
     const now = this.#options.monotonicMs();
     if (known === undefined) return { user: null };
     this.#tokens.delete(token);
-    if (now - known.usedAt > TOKEN_IDLE_MS) return { user: null };
+    if (now - known.usedAt > this.#idleMs) return { user: null };
     this.#tokens.set(token, { user: known.user, usedAt: now });
     return { user: known.user };
   }
@@ -93,7 +108,7 @@ export class Authenticator {
   /** @throws QuorateError userEmpty, invalidAuthToken, permissionDenied */
   checkRead(request: Credentials, range: KeyRange): void {
     const { auth } = this.#options.member.store;
-    if (auth.enabled || request.header("authorization") !== undefined) auth.checkRange(nameOf(this.callerOf(request)), "read", range);
+    if (auth.enabled || request.header("authorization") !== undefined) checkRead(auth, this.callerOf(request), range);
   }
 
   /**
@@ -117,13 +132,18 @@ export class Authenticator {
     return { user: name };
   }
 
-  /** @returns a token. @throws QuorateError authNotEnabled, authFailed, invalidAuthToken */
+  /** @returns a token. @throws QuorateError authNotEnabled, authFailed, invalidAuthToken, verifyOnly */
   async authenticate(name: string, password: string, caller: Caller): Promise<string> {
-    const { member, randomToken } = this.#options;
+    const { member, randomToken, signedTokens } = this.#options;
     if (!member.store.auth.enabled) throw errAuthNotEnabled();
     await member.readBarrier();
     const hash = await this.#check(name, password);
     nameOf(caller); // who shows a token that is none is refused even with a right password, as in etcd
+    if (signedTokens !== undefined) {
+      const { auth } = member.store;
+      if (auth.user(name)?.hash !== hash) throw errAuthFailed(); // changed since it was checked
+      return signedTokens.sign(name, auth.revision);
+    }
     const token = `${randomToken()}.${member.status().appliedIndex}`;
     await member.propose({ kind: "auth", change: { op: "token", name, token, hash } });
     return token;
@@ -160,7 +180,7 @@ export class Authenticator {
     const now = this.#options.monotonicMs();
     this.#tokens.set(token, { user, usedAt: now });
     for (const [old, { usedAt }] of this.#tokens) {
-      if (this.#tokens.size <= TOKENS_MAX && now - usedAt <= TOKEN_IDLE_MS) break;
+      if (this.#tokens.size <= TOKENS_MAX && now - usedAt <= this.#idleMs) break;
       this.#tokens.delete(old);
     }
   }

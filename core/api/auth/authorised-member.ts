@@ -2,14 +2,17 @@
  * A member as one caller may use it: what it proposes carries the caller's name, which is checked when it is applied, and what it reads is
  * checked at the moment of reading. Made for a request, while authentication is on.
  */
-import { QuorateError, errInvalidAuthToken, isQuorateError } from "../../errors.ts";
+import { QuorateError, errAuthOldRevision, errInvalidAuthToken, isQuorateError } from "../../errors.ts";
 import type { Member, PeerInfo, ProposalAttributes } from "../../replica/member.ts";
+import type { AuthView } from "../../store/auth/auth-store.ts";
 import type { Applied, CommandBody, KeyRange, LeaseId, RangeRequest, ResultOf, TxnRequest } from "../../store/command.ts";
 import type { StoreView } from "../../store/store-view.ts";
 
 /** `user`: empty when nobody said who; null when what was said is not true. */
 export interface Caller {
   readonly user: string | null;
+  /** Of users and roles when the caller's token was given out, where tokens say so: once they have changed it opens no keys any more. */
+  readonly revision?: number;
 }
 
 /** @throws QuorateError invalidAuthToken */
@@ -17,6 +20,9 @@ export function nameOf({ user }: Caller): string {
   if (user === null) throw errInvalidAuthToken();
   return user;
 }
+
+/** What users and roles allow of keys. Other commands are for users of the role root, whatever the age of their token, as in etcd. */
+const OF_KEYS: ReadonlySet<CommandBody["kind"]> = new Set<CommandBody["kind"]>(["put", "append", "delete", "txn"]);
 
 export class AuthorisedMember implements Member {
   readonly #member: Member;
@@ -52,12 +58,13 @@ export class AuthorisedMember implements Member {
   /** Users and roles may change between the proposal and its place in the log: then it is judged anew, by what they are now. */
   async propose<B extends CommandBody>(body: B, attributes: ProposalAttributes = {}): Promise<Applied<ResultOf<B["kind"]>>> {
     const user = nameOf(this.#caller);
+    const revision = OF_KEYS.has(body.kind) ? this.#caller.revision : undefined;
     for (;;) {
-      const auth = { user, revision: this.#member.store.auth.revision };
+      const auth = { user, revision: revision ?? this.#member.store.auth.revision };
       try {
         return await this.#member.propose(body, { ...attributes, auth });
       } catch (error) {
-        if (!isQuorateError(error) || error.reason !== "authOldRevision") throw error;
+        if (revision !== undefined || !isQuorateError(error) || error.reason !== "authOldRevision") throw error;
         await this.#member.readBarrier(); // so that this member has seen the change
       }
     }
@@ -129,6 +136,13 @@ export function checkToken(caller: Caller): void {
   withoutCode(() => nameOf(caller));
 }
 
+/** @throws QuorateError invalidAuthToken, authOldRevision, userEmpty, permissionDenied */
+export function checkRead(auth: AuthView, caller: Caller, range: KeyRange): void {
+  const { revision } = caller;
+  if (auth.enabled && revision !== undefined && revision < auth.revision) throw errAuthOldRevision();
+  auth.checkRange(nameOf(caller), "read", range);
+}
+
 function withoutCode(check: () => unknown): void {
   try {
     check();
@@ -139,18 +153,23 @@ function withoutCode(check: () => unknown): void {
 }
 
 function authorisedStore(store: StoreView, caller: Caller): StoreView {
-  const check = (range: KeyRange): void => store.auth.checkRange(nameOf(caller), "read", range);
+  /** As etcd: what is read at a member that does not know of the token's users and roles yet may be judged wrongly. */
+  const checkKnown = (): void => {
+    if (store.auth.enabled && caller.revision !== undefined && caller.revision !== store.auth.revision) throw errAuthOldRevision();
+  };
   const checked: Partial<StoreView> = {
     range: (request: RangeRequest) => {
-      check(request);
+      checkKnown();
+      checkRead(store.auth, caller, request);
       return store.range(request);
     },
     readTxn: (request: TxnRequest) => {
+      checkKnown();
       store.auth.checkTxn(nameOf(caller), request);
       return store.readTxn(request);
     },
     watch: (options) => {
-      check(options);
+      checkRead(store.auth, caller, options);
       return store.watch(options);
     },
   };

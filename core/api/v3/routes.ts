@@ -6,6 +6,7 @@
  */
 import { ascii } from "../../bytes/bytes.ts";
 import { unreachable } from "../../invariant.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import type { ApiReply, ApiRequest, Handler, Route } from "../exchange.ts";
 import { methodNotAllowedPage, textPage, unknownPathPage } from "../pages.ts";
 import { cleanPath, decodePath, looksClean, redirectTo } from "../v2/url-path.ts";
@@ -47,15 +48,17 @@ export function v3Routes({ services, watch, ...options }: V3Deps): Route[] {
     for (const [path, handle] of streamed) routes.push({ method: "POST", path: prefix + path, kind: "stream", handle });
     routes.push({ method: "*", path: `${prefix}/*`, kind: "unary", handle: (request) => otherPath(request, prefix, whole, streamed) });
   }
-  for (const [at, route] of routes.entries()) {
-    const { handle } = route;
-    routes[at] = {
-      ...route,
-      handle: (request) => (options.authenticator.isMistakenForUser(request) ? CERTIFICATE_IGNORED : handle(request)),
-    };
-  }
   routes.push({ method: "*", path: "/v3", kind: "unary", handle: ({ method, query }) => redirectTo(ascii("/v3/"), method, query) });
-  return routes;
+  return routes.map((route) => ({ ...route, handle: asSomebody(route.handle, options.authenticator) }));
+}
+
+/** What is asked of every request before its handler: who sends it. */
+function asSomebody(handle: Handler, authenticator: Authenticator): Handler {
+  return (request) => {
+    if (authenticator.isMistakenForUser(request)) return CERTIFICATE_IGNORED;
+    const preparing = authenticator.prepare(request);
+    return preparing === undefined ? handle(request) : preparing.then(() => handle(request));
+  };
 }
 
 function handlerOf(method: Method, watch: WatchService, options: JsonOptions): Handler {

@@ -126,7 +126,7 @@ export class AuthStore implements AuthView {
     }
   }
 
-  /** @returns false when nothing changed */
+  /** @returns whether that is a change of users and roles, which raises the revision: as in etcd, all but turning it on */
   #do(change: AuthChange): boolean {
     switch (change.op) {
       case "enable":
@@ -178,7 +178,7 @@ export class AuthStore implements AuthView {
     if (root === undefined) throw errRootUserNotExist();
     if (!root.roles.includes(ROOT)) throw errRootRoleNotExist();
     this.#enabled = true;
-    return true;
+    return false;
   }
 
   #disable(): boolean {
