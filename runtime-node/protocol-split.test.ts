@@ -58,6 +58,16 @@ test("however they are cut, and however alike they begin", async () => {
   expect(await reply("P", "R", "OPFIND /a HTTP/1.1\r\nHost: x\r\n\r\n")).toContain("PROPFIND /a");
 });
 
+test("who says one byte holds up nobody", async () => {
+  const beginner = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  sockets.push(beginner);
+  beginner.on("error", () => {});
+  await new Promise((resolve) => beginner.write("P", resolve));
+  for (let n = 0; n < 3; n++) expect(await reply("GET /n HTTP/1.1\r\nHost: x\r\n\r\n")).toContain("GET /n");
+  beginner.end();
+  await new Promise((resolve) => beginner.once("close", resolve).resume());
+});
+
 test("a preface that goes wrong half way ends the connection, and nothing else", async () => {
   expect(await reply("PRI * HTTP/3.0\r\n\r\n")).toContain("400 Bad Request");
   await reply("PRI", " * nonsense that is longer than the preface");

@@ -7,16 +7,16 @@
 import type { Server } from "node:net";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { PREFACE, greetHttp2 } from "./http2-greeting.ts";
 
-const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /** More of the preface than any method of HTTP/1.1 has in common with it. */
 const TELLING_BYTES = 3;
 
 export interface SplitOptions {
   readonly onHttp2: (socket: Socket) => void;
-  /** From the beginning of a connection to its first bytes. */
+  /** From the beginning of a connection to its first bytes, and from there to the first frames of HTTP/2. */
   readonly firstBytesTimeoutMs: number;
-  /** Told of each connection that sent nothing in that time. */
+  /** Told of each connection that did not begin in that time. */
   readonly onSilent: () => void;
 }
 
@@ -37,6 +37,8 @@ export function splitProtocols(server: Server, isTls: boolean, options: SplitOpt
 }
 
 function sniff(socket: Socket, toHttp1: (socket: Socket) => void, options: SplitOptions): void {
+  // Put back once, at the end: bytes that are put back are `readable` again at once, for ever.
+  let held = Buffer.alloc(0);
   const done = (): void => {
     clearTimeout(silence);
     socket.off("readable", look);
@@ -45,16 +47,16 @@ function sniff(socket: Socket, toHttp1: (socket: Socket) => void, options: Split
   };
   const look = (): void => {
     const chunk = socket.read() as Buffer | null;
-    if (chunk !== null) {
-      socket.unshift(chunk);
-      const begin = chunk.toString("latin1", 0, PREFACE.length);
-      if (begin.length < TELLING_BYTES && PREFACE.startsWith(begin) && !socket.readableEnded) return;
-      done();
-      return PREFACE.startsWith(begin) || begin.startsWith(PREFACE) ? options.onHttp2(socket) : toHttp1(socket);
-    }
-    if (!socket.readableEnded && !socket.destroyed) return;
+    if (chunk !== null) held = Buffer.concat([held, chunk]);
+    else if (!socket.readableEnded && !socket.destroyed) return;
+    const begin = held.toString("latin1", 0, PREFACE.length);
+    const over = socket.readableEnded || socket.destroyed;
+    if (!over && begin.length < TELLING_BYTES && PREFACE.startsWith(begin)) return;
     done();
-    toHttp1(socket); // which closes it its own way
+    if (over) return held.length > 0 ? void socket.destroy() : toHttp1(socket); // which closes it its own way
+    socket.unshift(held);
+    if (!PREFACE.startsWith(begin)) return toHttp1(socket);
+    greetHttp2(socket, { onReady: options.onHttp2, onRefused: options.onSilent, timeoutMs: options.firstBytesTimeoutMs });
   };
   const failed = (): void => {
     done();
