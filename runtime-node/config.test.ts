@@ -44,6 +44,8 @@ describe("readSettings()", () => {
       cors: ["*"],
       "host-whitelist": ["*"],
       "enable-v2": true,
+      "auth-token": "simple",
+      "auth-token-ttl": 300,
       "client-cert-auth": false,
       "auto-tls": false,
       "self-signed-cert-validity": 1,

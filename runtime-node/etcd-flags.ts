@@ -7,8 +7,7 @@ const OWN_CERTIFICATE = "one certificate serves both directions: see --peer-cert
 const OLD_NAME = "etcd has it no more: see --trusted-ca-file and --peer-trusted-ca-file";
 const CLUSTER = "the consensus is another one than etcd's and has no such setting: pre-votes are always on";
 const PROXY = "a member that is no part of the consensus is not there yet";
-const AUTH =
-  "tokens are simple ones that end after five minutes without use, and passwords are hashed with scrypt: there is no setting yet";
+const AUTH = "passwords are hashed with scrypt, whose cost is fixed";
 const DISCOVERY = "a cluster is found by --initial-cluster: discovery services are not there yet";
 const STORAGE = "the storage is another one than etcd's and has no such setting";
 const LOGGING = "logs are JSON on the standard error stream: see --log-level and --log-format";
@@ -22,7 +21,7 @@ const GROUPS: readonly (readonly [reason: string, names: string])[] = [
   [PROXY, "proxy proxy-failure-wait"],
   [CLUSTER, "initial-election-tick-advance max-snapshots max-wals experimental-initial-corrupt-check experimental-corrupt-check-time"],
   [DISCOVERY, "discovery discovery-srv discovery-srv-name discovery-fallback discovery-proxy"],
-  [AUTH, "auth-token bcrypt-cost auth-token-ttl"],
+  [AUTH, "bcrypt-cost"],
   [
     STORAGE,
     "wal-dir backend-batch-limit backend-batch-interval backend-bbolt-freelist-type unsafe-no-fsync experimental-backend-bbolt-freelist-type",

@@ -27,6 +27,7 @@ import { isQuorateError } from "../core/errors.ts";
 import { Replica } from "../core/replica/replica.ts";
 import { RaftConsensus } from "../core/replica/raft-consensus.ts";
 import { type ClientUrl, advertised, formatUrl, parseClientUrl } from "./client-url.ts";
+import { signedTokensOf } from "./signed-tokens.ts";
 import { beginningOf } from "./cluster/beginning.ts";
 import { peerNotices } from "./cluster/peer-notices.ts";
 import { peerTransport } from "./cluster/peer-transport.ts";
@@ -82,6 +83,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const tlsHost = { directory, notice: onNotice, nowMs: () => clock.wallMs() };
   const tls = await clientTls(settings, tlsHost);
   const peerTls = await memberTls(settings, tlsHost);
+  const signedTokens = await signedTokensOf(settings["auth-token"], () => clock.wallMs());
   const storage = new FileLogStorage({ directory, fileSystem });
   /** Known when the ports are. */
   let clientUrls: readonly string[] | null = null;
@@ -111,7 +113,14 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const ticking = setInterval(() => replica.tick(), Math.min(TICK_MS_MAX, settings["heartbeat-interval"]));
   const listeners: HttpListener[] = [];
   let grpc: GrpcServer | null = null;
-  const authenticator = new Authenticator({ member: replica, passwords, randomToken, monotonicMs: () => clock.monotonicMs() });
+  const authenticator = new Authenticator({
+    member: replica,
+    passwords,
+    randomToken,
+    monotonicMs: () => clock.monotonicMs(),
+    signedTokens,
+    tokenIdleMs: settings["auth-token-ttl"] * 1000,
+  });
   const views = viewsOf(settings, replica, authenticator, logger);
   const close = async (): Promise<void> => {
     await Promise.all([grpc?.close(), ...listeners.map((listener) => listener.close())]);

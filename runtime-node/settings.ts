@@ -391,6 +391,27 @@ export const settingsSchema = z.strictObject({
         description: "The newest version of TLS that is spoken. Default: the newest there is. A flag of etcd 3.5.",
       }),
     ),
+  "auth-token": text()
+    .default("simple")
+    .meta(
+      meta({
+        group: "Clients",
+        placeholder: "KIND",
+        wants: "simple, or jwt,sign-method=METHOD,priv-key=FILE,pub-key=FILE,ttl=DURATION",
+        description:
+          "Tokens that users are given for their password. simple: each member remembers them. jwt: signed with a key that all members have, such as jwt,sign-method=ES256,priv-key=FILE; with a pub-key alone, tokens are given out elsewhere. Methods: RS256, RS384, RS512, PS…, ES…, HS…; ttl: 5m.",
+      }),
+    ),
+  "auth-token-ttl": whole(1, 31_536_000)
+    .default(300)
+    .meta(
+      meta({
+        group: "Clients",
+        ...wholeMeta(1, 31_536_000),
+        placeholder: "SECONDS",
+        description: "A simple token that was not used for so long is forgotten.",
+      }),
+    ),
   "max-request-bytes": whole(1, 512 * 1024 * 1024)
     .default(1_572_864)
     .meta(meta({ group: "Limits", ...wholeMeta(1, 512 * 1024 * 1024), placeholder: "BYTES", description: "The largest write, in bytes." })),
