@@ -1,10 +1,16 @@
 import { type Socket, connect } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { Access } from "../core/api/access.ts";
+import { tempDir } from "../test/helpers/temp-dir.ts";
+import type { Refusal } from "./refusal-notices.ts";
+import { ListenerTls } from "./tls/listener-tls.ts";
+import { selfSigned } from "./tls/self-signed.ts";
+import { TlsSource } from "./tls/tls-source.ts";
 import type { ApiRequest, ReplySink, Route } from "../core/api/exchange.ts";
 import { RouteTable } from "../core/api/route-table.ts";
 import { type Bytes, ascii } from "../core/bytes/bytes.ts";
 import { HttpListener, type HttpListenerOptions } from "./http-listener.ts";
+import { readSettings } from "./config.ts";
 import { HEADER_BYTES_MAX, HEADER_LINES_MAX, PIPELINED_MAX } from "./limits.ts";
 
 const BODY_MAX = 10_000;
@@ -284,6 +290,46 @@ describe("bounds", () => {
     await client.receive("HTTP/1.1 408 ");
     await client.untilEnded();
     expect(fixture.seen).toEqual([]);
+  });
+
+  /** Listens over TLS, with a certificate of its own making. @returns who was turned away */
+  async function startTls(options: Partial<HttpListenerOptions>): Promise<Refusal[]> {
+    const files = await selfSigned({ directory: tempDir("tls"), hosts: [], validYears: 1, nowMs: Date.now() });
+    const source = new TlsSource({
+      name: "clients",
+      files: { cert: { flag: "cert-file", path: files.cert }, key: { flag: "key-file", path: files.key } },
+      base: {},
+      notice: () => {},
+      nowMs: Date.now,
+    });
+    const refusals: Refusal[] = [];
+    await fixture.start({
+      tls: new ListenerTls(source, readSettings({}, {})),
+      onRefused: (refusal) => refusals.push(refusal),
+      ...options,
+    });
+    return refusals;
+  }
+  const HALF_A_HELLO = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+
+  test("over TLS, handshakes that do not come, or do not end, are cut off and named", async () => {
+    const refusals = await startTls({ times: { handshake: 60 } });
+    const clients = [open(), open().send(HALF_A_HELLO)];
+    await Promise.all(clients.map((client) => client.untilEnded()));
+    const refusal = { remote: "127.0.0.1", reason: expect.stringContaining("TLS: ") };
+    await expect.poll(() => refusals).toEqual([refusal, refusal]);
+    expect(clients.map(({ received }) => received).join("")).not.toContain("HTTP");
+  });
+
+  test("over TLS, handshakes count as connections, and the end does not wait for them", async () => {
+    await startTls({ connectionsMax: 2, times: { grace: 20, handshake: 600_000 } });
+    const [silent, begun] = [open(), open().send(HALF_A_HELLO)];
+    await expect.poll(() => fixture.listener.connections()).toBe(2);
+    await open().untilEnded();
+    expect(fixture.listener.counts.connectionsDropped).toBe(1);
+    expect([silent.ended, begun.ended]).toEqual([false, false]);
+    await fixture.listener.close();
+    await Promise.all([silent.untilEnded(), begun.untilEnded()]);
   });
 
   test("headers that do not end in time are refused", async () => {

@@ -101,6 +101,8 @@ export class HttpListener implements DirectPath {
   /** Counts the looks. */
   #looks = 0;
   readonly #looking: NodeJS.Timeout;
+  /** Every connection, also one that has not said yet what it speaks, or is in the middle of a handshake: Node's own list has none of these. */
+  readonly #incoming = new Set<Socket>();
   #closing = false;
 
   constructor(options: HttpListenerOptions) {
@@ -122,6 +124,10 @@ export class HttpListener implements DirectPath {
       });
     }
     if (options.tls !== undefined) guard(server as HttpsServer, options.tls, (socket, reason) => this.#refused(socket, reason));
+    server.prependListener("connection", (socket: Socket) => {
+      this.#incoming.add(socket);
+      socket.once("close", () => this.#incoming.delete(socket));
+    });
     this.#server = server;
     this.#looking = setInterval(() => this.#lookForSlowBodies(), this.#times.check).unref();
   }
@@ -195,7 +201,10 @@ export class HttpListener implements DirectPath {
     for (const stream of [...this.#streams]) stream.end();
     this.#server.closeIdleConnections();
     const sweep = setInterval(() => this.#server.closeIdleConnections(), 50);
-    const cut = setTimeout(() => this.#server.closeAllConnections(), this.#times.grace);
+    const cut = setTimeout(() => {
+      this.#server.closeAllConnections();
+      for (const socket of this.#incoming) socket.destroy();
+    }, this.#times.grace);
     return closed.finally(() => {
       clearInterval(this.#looking);
       clearInterval(sweep);

@@ -52,9 +52,9 @@ export function createApp(deps: AppDeps): App {
   return { app: honoApp(table, { access, bodyBytesMax: deps.bodyBytesMax, onError: deps.onError }), table, access, healthCounts };
 }
 
-/** `/health`, `/livez`, `/readyz` and `/metrics` only: for an address of their own. */
+/** `/health`, `/livez`, `/readyz` and `/metrics` only: for an address of their own. Any host name will do, as in etcd. */
 export function createMetricsApp(deps: Omit<AppDeps, "routes"> & { readonly metrics: Metrics }): App {
-  return createApp({ ...deps, routes: [] });
+  return createApp({ ...deps, access: { ...deps.access, hosts: ["*"] }, routes: [] });
 }
 
 function versionRoute(): Route {

@@ -98,7 +98,8 @@ export function toResponse(reply: ApiReply, request: Request, binding: FetchBind
   const { status, body } = reply;
   const headers = binding.access.headersFor(reply, request.headers.get("origin") ?? undefined);
   if (typeof body === "string") {
-    const bare = request.method === "HEAD" || status === 204 || status === 304;
+    // An empty body would be given a type by the host.
+    const bare = request.method === "HEAD" || status === 204 || status === 304 || body === EMPTY;
     return new Response(bare ? null : toUint8Array(body), { status, headers });
   }
   return new Response(streamOf(body), { status, headers });

@@ -2,6 +2,7 @@
  * The commands `quorate snapshot save`, `status` and `restore`, with etcdctl's names and flags
  * (https://etcd.io/docs/v3.6/op-guide/recovery/). Exit code 0: done; 1: it could not be done, and why; 2: a wrong command line.
  */
+import type { SecureContextOptions } from "node:tls";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type FileSystem, errorCode } from "../../adapters/file-storage/file-system.ts";
 import { isQuorateError } from "../../core/errors.ts";
@@ -17,6 +18,7 @@ const EXIT_FAILED = 1;
 const EXAMPLES = `
 Examples:
   quorate snapshot save backup.snap --endpoints http://127.0.0.1:2379
+  quorate snapshot save backup.snap --endpoints https://10.0.0.1:2379 --cacert ca.pem --cert backup.pem --key backup.key
   quorate snapshot status backup.snap -w table
   quorate snapshot restore backup.snap --data-dir /var/lib/quorate/new
 `;
@@ -46,7 +48,10 @@ function saveCommand(): Command {
   command.addOption(
     new Option("--endpoints <URL>", "the member to ask, one only").default("http://127.0.0.1:2379").argParser(parseEndpoint),
   );
-  return command.action((file: string, { endpoints }: { endpoints: string }) =>
+  command.option("--cacert <FILE>", "authorities, PEM, to trust with an https endpoint");
+  command.option("--cert <FILE>", "certificate, PEM, to show it");
+  command.option("--key <FILE>", "its private key, PEM");
+  return command.action((file: string, { endpoints, ...tls }: SaveFlags) =>
     run(async () => {
       const { saveSnapshot } = await import("./save.ts");
       const interrupted = new AbortController();
@@ -54,6 +59,7 @@ function saveCommand(): Command {
       for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, interrupt);
       const { header, bytes } = await saveSnapshot({
         endpoint: endpoints,
+        tls: await tlsOf(tls),
         file,
         fileSystem: await fileSystem(),
         signal: interrupted.signal,
@@ -62,6 +68,21 @@ function saveCommand(): Command {
       console.error(`revision ${header.revision}, ${bytes} bytes, from ${endpoints}`);
     }),
   );
+}
+
+interface SaveFlags {
+  readonly endpoints: string;
+  readonly cacert?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** @throws ConfigError for files that cannot be used */
+async function tlsOf({ cacert, cert, key }: Omit<SaveFlags, "endpoints">): Promise<SecureContextOptions> {
+  if ((cert === undefined) !== (key === undefined)) throw new ConfigError("--cert and --key belong together");
+  const { readTlsFiles } = await import("../tls/tls-files.ts");
+  const file = (flag: string, path: string | undefined) => (path === undefined ? undefined : { flag, path });
+  return readTlsFiles({ ca: file("cacert", cacert), cert: file("cert", cert), key: file("key", key) }, {}, Date.now()).options;
 }
 
 function statusCommand(): Command {

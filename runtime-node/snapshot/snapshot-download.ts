@@ -7,6 +7,7 @@
  */
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
+import type { SecureContextOptions } from "node:tls";
 import { QuorateError, isQuorateError } from "../../core/errors.ts";
 
 const PATH = "/v3/maintenance/snapshot";
@@ -19,13 +20,18 @@ const ERROR_CHARACTERS_MAX = 64 * 1024;
 
 /**
  * @param endpoint `http://host:port` or `https://host:port`
+ * @param tls for https
  * @returns the snapshot's bytes in pieces, in order; the member sends no faster than they are taken
  * @throws QuorateError `snapshotFailed`, naming the endpoint and the reason
  */
-export async function* downloadSnapshot(endpoint: string, signal?: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+export async function* downloadSnapshot(
+  endpoint: string,
+  tls: SecureContextOptions = {},
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
   let received = 0;
   try {
-    const reply = await ask(endpoint, signal);
+    const reply = await ask(endpoint, tls, signal);
     if (reply.statusCode !== 200) throw new Error(await refusal(reply));
     let complete = false;
     for await (const line of linesOf(reply)) {
@@ -43,7 +49,7 @@ export async function* downloadSnapshot(endpoint: string, signal?: AbortSignal):
   }
 }
 
-function ask(endpoint: string, signal: AbortSignal | undefined): Promise<IncomingMessage> {
+function ask(endpoint: string, tls: SecureContextOptions, signal: AbortSignal | undefined): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const url = new URL(PATH, endpoint);
     const options = {
@@ -53,7 +59,7 @@ function ask(endpoint: string, signal: AbortSignal | undefined): Promise<Incomin
       headers: { "content-type": "application/json", "content-length": 2 },
       ...(signal === undefined ? {} : { signal }),
     };
-    const sent = url.protocol === "https:" ? requestHttps(url, options, resolve) : requestHttp(url, options, resolve);
+    const sent = url.protocol === "https:" ? requestHttps(url, { ...options, ...tls }, resolve) : requestHttp(url, options, resolve);
     sent.on("timeout", () => sent.destroy(new Error(`nothing came for ${QUIET_MS / 1000} s`)));
     sent.on("error", reject);
     sent.end("{}");

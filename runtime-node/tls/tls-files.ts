@@ -6,11 +6,10 @@ import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type SecureContextOptions, createSecureContext } from "node:tls";
 import { ConfigError } from "../config.ts";
-import type { SettingName } from "../settings.ts";
 
-/** A file, and the flag that named it. */
+/** A file, and the flag that named it, without dashes. */
 export interface TlsFile {
-  readonly flag: SettingName;
+  readonly flag: string;
   readonly path: string;
 }
 

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Authority, type Issued, hasOpenssl, text } from "../helpers/authority.ts";
 import { freePort } from "../helpers/free-port.ts";
 import { runCommand } from "../helpers/run-command.ts";
-import { startQuorate } from "../helpers/start-quorate.ts";
+import { PROJECT_ROOT, startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { untilTrue } from "../helpers/until-ready.ts";
@@ -175,6 +175,47 @@ describe.skipIf(!hasOpenssl())("TLS for clients", () => {
     const socket = await open(older.port);
     expect([socket.getProtocol(), socket.getCipher().name]).toEqual(["TLSv1.2", "ECDHE-ECDSA-CHACHA20-POLY1305"]);
     expect(await ask(older.port, { ciphers: "ECDHE-ECDSA-AES256-GCM-SHA384" })).toEqual(NONE);
+  });
+});
+
+describe.skipIf(!hasOpenssl())("beside clients", () => {
+  test("a backup is taken over TLS, with a certificate", async () => {
+    const { url } = await start(...withCertificate(), ...withAuthority());
+    const { cert, key } = authority.issue("backup");
+    const file = join(directory, "backup.snap");
+    const save = (...flags: string[]) =>
+      runCommand(
+        process.execPath,
+        [join(PROJECT_ROOT, "runtime-node", "quorate.js"), "snapshot", "save", file, "--endpoints", url, ...flags],
+        20_000,
+      );
+    expect(await save("--cacert", authority.cert)).toMatchObject({ code: 1, stderr: expect.stringContaining("no snapshot from") });
+    expect(await save("--cacert", authority.cert, "--cert", cert, "--key", server.key)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--key is"),
+    });
+    expect(await save("--cacert", authority.cert, "--cert", cert, "--key", key)).toMatchObject({ code: 0 });
+    expect(existsSync(file)).toBe(true);
+  });
+
+  test("metrics have an https address of their own, for any host name; other names count on plain addresses only", async () => {
+    const [plain, secure] = [await freePort(), await freePort()];
+    const metrics = ["--listen-metrics-urls", `http://127.0.0.1:${plain},https://127.0.0.1:${secure}`];
+    const { process: running, url } = await start(...withCertificate(), ...metrics, "--host-whitelist", "127.0.0.1");
+    const curl = async (...args: string[]) =>
+      (
+        await runCommand(
+          "curl",
+          ["-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", authority.cert, "-H", "Host: evil.example", ...args],
+          10_000,
+        )
+      ).stdout;
+    expect(await curl(`http://127.0.0.1:${plain}/metrics`)).toBe("200");
+    expect(await curl(`https://127.0.0.1:${secure}/health`)).toBe("200");
+    expect(await curl(`https://127.0.0.1:${secure}/v3/kv/range`)).toBe("404");
+    expect(await curl(`${running.url}/version`)).toBe("421");
+    expect(await curl("--http2-prior-knowledge", `${running.url}/version`)).toBe("421");
+    for (const version of ["--http1.1", "--http2"]) expect(await curl(version, `${url}/version`)).toBe("200");
   });
 });
 
