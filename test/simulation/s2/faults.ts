@@ -146,8 +146,8 @@ export class Faults {
    * that loses its disk in its first moment has to be removed by whoever knows of it.
    */
   #isKnown(victim: Member): boolean {
-    const { diskId } = victim.running?.raft.identity ?? {};
-    if (diskId === undefined) return false;
+    if (!victim.up) return false;
+    const { diskId } = victim.running!.raft.identity;
     const others = this.#simulation.members.filter((member) => member !== victim && member.lives > 0 && !member.gone && !member.lost);
     return others.every((member) => {
       const status = member.running?.raft.raftStatus();
