@@ -8,6 +8,8 @@ export default defineConfig({
     include: ["core/**/*.test.ts", "adapters/**/*.test.ts", "runtime-node/**/*.test.ts", "bench/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // What is waited for comes sooner or later; on a busy machine, later.
+    expect: { poll: { timeout: 15_000 } },
     reporters: report === undefined ? ["default"] : ["default", "json"],
     ...(report === undefined ? {} : { outputFile: { json: report } }),
   },

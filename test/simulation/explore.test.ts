@@ -1,8 +1,9 @@
 /** Exhaustive exploration within a bound that a test run can afford; `npm run sim -- --explore 10` goes ten times as far. */
 import { expect, test } from "vitest";
+import { BUSY_MS_MAX } from "./busy.ts";
 import { EXPLORATIONS, Explorer, exploreAll } from "./explore.ts";
 
-test("more than a million states of small clusters break no promise", { timeout: 120_000 }, () => {
+test("more than a million states of small clusters break no promise", { timeout: BUSY_MS_MAX }, () => {
   const lines: string[] = [];
   expect(exploreAll(1, (line) => lines.push(line))).toBeNull();
   expect(lines).toHaveLength(EXPLORATIONS.length);

@@ -1,6 +1,7 @@
 /** The simulation as part of every test run. The larger budget is `npm run sim -- --seed N --seeds M`. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { BUSY_MS_MAX } from "./busy.ts";
 import { enableVerify } from "../../core/invariant.ts";
 import { Simulation } from "./simulation.ts";
 
@@ -23,13 +24,13 @@ function play(seed: number, steps: number): void {
   }
 }
 
-test.each(kept)("kept seed $seed: $kept", ({ seed, steps }) => play(seed, steps), 60_000);
+test.each(kept)("kept seed $seed: $kept", ({ seed, steps }) => play(seed, steps), BUSY_MS_MAX);
 
-test("1,000 seeds of 5,000 steps break no invariant and become live", { timeout: 180_000 }, () => {
+test("1,000 seeds of 5,000 steps break no invariant and become live", { timeout: BUSY_MS_MAX }, () => {
   for (let seed = 500_000; seed < 501_000; seed++) play(seed, 5000);
 });
 
-test.each([77, 10_036, 31_337])("seed %i gives the same trace twice", (seed) => {
+test.each([77, 10_036, 31_337])("seed %i gives the same trace twice", { timeout: BUSY_MS_MAX }, (seed) => {
   const traces = [0, 1].map(() => {
     const lines: string[] = [];
     const result = new Simulation({ seed, steps: 3000, trace: (line) => lines.push(line) }).play();

@@ -49,8 +49,8 @@ export class Member {
   gone = false;
   /** What its disk held is no more, or will be refused: an operator has to put another member in its place. */
   lost = false;
-  /** The file in which a bit was flipped since the last start that went well. */
-  #rotten: string | null = null;
+  /** The files in which a bit was flipped since the last start that went well. */
+  readonly #rotten = new Set<string>();
   /** Bytes that its disk can hold. */
   #capacity = Infinity;
   /** Processes so far. */
@@ -110,8 +110,8 @@ export class Member {
       () => {
         if (!life.alive) return;
         this.#checked(() => this.#recovered(running));
-        if (this.#rotten !== null) simulation.count("flipped bit: did no harm");
-        this.#rotten = null;
+        if (this.#rotten.size > 0) simulation.count("flipped bit: did no harm");
+        this.#rotten.clear();
         running.ready = true;
         this.#tick(life);
         simulation.started(this);
@@ -164,7 +164,7 @@ export class Member {
       limits: swarm.limits,
       ...(swarm.defers ? { defer: (task: () => void) => life.after(0, task) } : {}),
       seed: this.#chance.int(0, 2 ** 31 - 1),
-      onRepairs: () => simulation.count(this.#rotten === null ? "recovery repaired a torn tail" : "flipped bit: passed over"),
+      onRepairs: () => simulation.count(this.#rotten.size === 0 ? "recovery repaired a torn tail" : "flipped bit: passed over"),
       onNotice: notice,
     });
     const observer = new Observer(simulation.truth, this.name);
@@ -281,10 +281,11 @@ export class Member {
 
   #startFailed(life: Life, error: unknown): void {
     if (!life.alive) return;
-    const rotten = this.#rotten;
-    if (rotten !== null && isQuorateError(error) && error.reason === "damaged") {
-      const named = error.details["file"];
-      this.#checked(() => demand(named === rotten, "damage is named", () => `${this.name}: ${rotten} is damaged, and ${named} is named`));
+    const rotten = [...this.#rotten];
+    if (rotten.length > 0 && isQuorateError(error) && error.reason === "damaged") {
+      const named = String(error.details["file"]);
+      const text = (): string => `${this.name}: ${rotten.join(" and ")} is damaged, and ${named} is named`;
+      this.#checked(() => demand(rotten.includes(named), "damage is named", text));
       this.#simulation.count("flipped bit: refused to start");
       this.lost = this.gone = true;
       this.die("kill");
@@ -368,7 +369,7 @@ export class Member {
     const at = this.#chance.int(atEnd ? Math.max(SEGMENT_HEADER_BYTES, used(path) - 1024) : 0, used(path) - 1);
     content[at]! ^= 1 << this.#chance.int(0, 7);
     this.disk.replaceContent(path, content);
-    this.#rotten = path;
+    this.#rotten.add(path);
     this.#simulation.note(`${this.name}: a bit of ${path} flips at byte ${at}`);
     this.#simulation.count("flipped bit");
   }

@@ -1,5 +1,6 @@
 /** T22 continued: a second snapshot is offered while the first is being installed, and nobody may lose count of the two. */
 import { afterEach, expect, test } from "vitest";
+import { BUSY_MS_MAX } from "../busy.ts";
 import { S2Lab } from "./lab.ts";
 import type { Member } from "./member.ts";
 
@@ -88,7 +89,7 @@ test.each(["kill", "power"] as const)("a process ends (%s) with a snapshot commi
   expect(lab.has(late, "k4")).toBe("value 24");
 });
 
-test("T22: a crash in any step of two installations at once (etcd issue 18055)", { timeout: 60_000 }, async () => {
+test("T22: a crash in any step of two installations at once (etcd issue 18055)", { timeout: BUSY_MS_MAX }, async () => {
   for (const keep of [0, 1]) {
     let steps = 0;
     for (let step = 1, survived = false; !survived && step < STEPS_MAX; step++) {

@@ -1,5 +1,6 @@
 /** Traps that show only in whole members: log, snapshots, leases and answers together. Each name says where the trap was met. */
 import { afterEach, expect, test } from "vitest";
+import { BUSY_MS_MAX } from "../busy.ts";
 import { ZERO, ascii } from "../../../core/bytes/bytes.ts";
 import { putOf } from "./clients.ts";
 import { S2Lab } from "./lab.ts";
@@ -22,7 +23,7 @@ async function laggard(): Promise<Member> {
   return late;
 }
 
-test("T22: a crash in any step of installing a snapshot, and then another one (etcd issue 18055)", { timeout: 60_000 }, async () => {
+test("T22: a crash in any step of installing a snapshot, and then another one (etcd issue 18055)", { timeout: BUSY_MS_MAX }, async () => {
   for (const keep of [0, 1]) {
     let installed = 0;
     let step = 1;
@@ -49,7 +50,7 @@ test("T22: a crash in any step of installing a snapshot, and then another one (e
 
 test(
   "T24: a crash in any step while snapshots are taken: no entry is lost or applied twice (etcd issue 13766)",
-  { timeout: 60_000 },
+  { timeout: BUSY_MS_MAX },
   async () => {
     for (const keep of [0, 0.5, 1]) {
       for (let step = 1; step < 60; step += 2) {
@@ -184,7 +185,7 @@ test("T30: a leader that was stopped over an election ends no lease and acknowle
   await lab.until("it ends in its time", () => lab.has(leader, "leased") === undefined);
 });
 
-test("T31: a lease ends within a bound however often the leader changes (etcd issues 9888, 17132)", { timeout: 60_000 }, async () => {
+test("T31: a lease ends within a bound however often the leader changes (etcd issues 9888, 17132)", { timeout: BUSY_MS_MAX }, async () => {
   lab = new S2Lab(3);
   let leader = await lab.begin();
   const ttlSeconds = 700;
@@ -242,7 +243,7 @@ test("T33: the answer of the leader is lost: the outcome is unknown, and it is d
 
 test(
   "T34: a write at a change of leader is answered within a bound, whenever the leader dies (etcd issue 5214)",
-  { timeout: 60_000 },
+  { timeout: BUSY_MS_MAX },
   async () => {
     for (let delay = 0; delay <= 8; delay++) {
       lab = new S2Lab(3, { diskMean: 4 });
