@@ -1,5 +1,5 @@
 import { crc32 as crc } from "node:zlib";
-import { type Socket, connect } from "node:net";
+import { type AddressInfo, type Socket, connect, createServer } from "node:net";
 import { once } from "node:events";
 import { afterEach, describe, expect, test } from "vitest";
 import { RecordingHost, transportContract } from "../../test/contract/transport-port.ts";
@@ -103,6 +103,25 @@ describe("TcpTransport", () => {
     two.transport.send("1", "nonsense");
     await expect.poll(() => one.transport.refused()).toEqual({ [nonsense]: 2 });
     expect(one.host.lost).toContain("2");
+  });
+
+  test("a member whose addresses all refuse connections is said to have ended", async () => {
+    const one = await start("1");
+    const two = await start("2");
+    one.transport.setPeers([two.address()]);
+    await expect.poll(() => one.transport.stats()[0]?.connected).toBe(true);
+    await two.transport.stop();
+    await one.host.until(() => one.host.ended.includes("2"));
+    // One that may still be there behind another address is not.
+    const silent = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    const [refusing] = two.address().urls;
+    const urls = [`http://127.0.0.1:${(silent.address() as AddressInfo).port}`, refusing!];
+    const three = await start("3");
+    three.transport.setPeers([{ id: "2", urls }]);
+    await three.host.until(() => three.host.lost.length >= 2);
+    expect(three.host.ended).toEqual([]);
+    await new Promise((resolve) => silent.close(resolve));
   });
 
   test("the log names each change of a connection once, with the reason", async () => {

@@ -96,6 +96,13 @@ const NOBODY = { clusterId: "0", from: "0", boot: 0, diskId: "0" };
 
 type Incoming = { readonly m: unknown } | { readonly q: number; readonly call: unknown };
 
+/** Every address of a member refuses connections: its host answers, and no process of it is there. */
+class NobodyListens extends Error {
+  constructor(refusal: unknown) {
+    super(refusal instanceof Error ? refusal.message : String(refusal), { cause: refusal });
+  }
+}
+
 export class TcpTransport implements Transport {
   readonly #options: TcpTransportOptions;
   readonly #peers = new Map<NodeId, Peer>();
@@ -374,6 +381,7 @@ export class TcpTransport implements Transport {
       } catch (error) {
         // Tried again after a pause; `unreachable` tells the consensus, `stats` and `onPeer` an operator.
         peer.problem = error instanceof Error ? error.message : String(error);
+        if (error instanceof NobodyListens) this.#host?.gone(peer.address.id);
       }
       if (connectedAt !== null && performance.now() - connectedAt > RECONNECT_MS_MAX) pause = RECONNECT_MS_MIN;
       if (peer.link !== null) {
@@ -417,15 +425,17 @@ export class TcpTransport implements Transport {
     onWelcome?: (welcome: Welcome) => void,
   ): Promise<Link> {
     let failure: unknown = errNotSent(address.id);
+    let refused = 0;
     for (const url of address.urls) {
       try {
         const socket = await this.#connect(new URL(url));
         return await this.#shake(socket, address.id, what, eventsOf, onWelcome);
       } catch (error) {
         failure = error;
+        if (error instanceof Error && "code" in error && error.code === "ECONNREFUSED") refused++;
       }
     }
-    throw failure;
+    throw refused > 0 && refused === address.urls.length ? new NobodyListens(failure) : failure;
   }
 
   #connect(url: URL): Promise<Socket> {

@@ -8,6 +8,7 @@ import { openTerm } from "./leader.ts";
 import type { TimeoutNow, VoteReply, VoteRequest } from "./messages.ts";
 import { voteResult } from "./quorum.ts";
 import { becomeCandidate, becomeFollower, becomeLeaderRole, becomePreCandidate } from "./roles.ts";
+import type { NodeId } from "./types.ts";
 import { type RaftState, configAt, currentConfig, isInstalling, mayVoteSomewhere, send, sendAfterPersist } from "./state.ts";
 
 /** Has a leader been heard within T? Then (pre-)votes are refused, so that a removed or half connected member cannot disturb (§4.2.3). */
@@ -28,6 +29,24 @@ export function mayCampaign(state: RaftState): boolean {
   // is committed would be too much: the joiner may hold the longest log, and then nobody else can win the election that commits it.
   if (state.log.last < state.options.restored.joinIndex) return false;
   return mayVoteSomewhere(state) && !isDiskStalled(state);
+}
+
+/**
+ * The process that leads was seen to end. Waiting on would help nobody: this member holds to it no longer, and the voters ask in the order
+ * of their ids, a heartbeat apart, so that no two ask at once. If it leads on after all, its next word is heard as ever, and the others,
+ * who have heard it, refuse. With lease reads the promise to wait binds, whatever was seen.
+ */
+export function leaderGone(state: RaftState, peer: NodeId): void {
+  if (state.role !== "follower" || state.leader !== peer || state.options.reads === "lease") return;
+  const { electionTicks, heartbeatTicks } = state.limits;
+  const { voters, outgoing } = currentConfig(state);
+  const place = [...new Set([...voters, ...outgoing])]
+    .filter((id) => id !== peer)
+    .toSorted()
+    .indexOf(state.id);
+  state.leader = null;
+  state.leaderSilence = electionTicks;
+  if (place >= 0) state.electionElapsed = Math.max(state.electionElapsed, state.electionTimeout - 1 - place * heartbeatTicks);
 }
 
 /** @param transfer the leader asked for it: no pre-vote, and stickiness does not apply */

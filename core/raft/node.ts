@@ -8,7 +8,17 @@
  */
 import { unreachable } from "../invariant.ts";
 import type { ConfigChange } from "./config-change.ts";
-import { campaign, handlePreVote, handleTimeoutNow, handleVote, handleVoteReply, isSticky, mayCampaign, refuseVote } from "./election.ts";
+import {
+  campaign,
+  handlePreVote,
+  handleTimeoutNow,
+  handleVote,
+  handleVoteReply,
+  isSticky,
+  leaderGone,
+  mayCampaign,
+  refuseVote,
+} from "./election.ts";
 import { handleAppend, handleHeartbeat, handleSnapshotOffer, rejectAppend, snapshotInstalled } from "./follower.ts";
 import {
   type Proposed,
@@ -93,6 +103,11 @@ export class RaftNode {
   unreachable(peer: NodeId): void {
     const progress = this.#state.progress.get(peer);
     if (progress?.state === "replicate") becomeProbe(progress);
+  }
+
+  /** Hint of the transport: the process of this peer has ended. Should it be wrong, an election may be held for nothing. */
+  leaderGone(peer: NodeId): void {
+    leaderGone(this.#state, peer);
   }
 
   /** Hint of the host that serves a snapshot's chunks. */

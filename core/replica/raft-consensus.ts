@@ -195,6 +195,11 @@ export class RaftConsensus implements Consensus {
         this.#node.unreachable(peer);
         this.#planPump();
       },
+      gone: (peer) => {
+        if (this.#node === null || this.#stopped) return;
+        this.#node.leaderGone(peer);
+        this.#planPump();
+      },
     });
     if (membersOf(status.config).length !== 1) await this.#transport.listen();
     if (status.config.voters.length === 0) this.#transport.setPeers(beginning?.bootstrapPeers ?? []);

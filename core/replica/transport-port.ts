@@ -43,6 +43,8 @@ export interface TransportHost {
   readSnapshot(id: string): AsyncIterable<Uint8Array>;
   /** A connection to a peer broke, or messages to it were dropped. */
   unreachable(peer: NodeId): void;
+  /** After a connection to it broke: nobody listens at its addresses, so its process has ended. Left unsaid where that cannot be told. */
+  gone(peer: NodeId): void;
 }
 
 /** What a member tells to somebody who wants to join. */

@@ -13,6 +13,7 @@ export interface TransportUnderTest {
 export class RecordingHost implements TransportHost {
   readonly messages: { from: string; message: unknown }[] = [];
   readonly lost: string[] = [];
+  readonly ended: string[] = [];
   readonly refusals: (PeerRefusal & { readonly by: string })[] = [];
   /** Whom it lets in: everybody, until a test says otherwise. */
   judge: (peer: PeerClaim) => PeerRefusal | null = () => null;
@@ -46,6 +47,10 @@ export class RecordingHost implements TransportHost {
   }
   unreachable(peer: string): void {
     this.lost.push(peer);
+    this.#changed();
+  }
+  gone(peer: string): void {
+    this.ended.push(peer);
     this.#changed();
   }
   /** Resolves when the condition holds, looked at after each change. */

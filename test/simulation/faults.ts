@@ -12,11 +12,13 @@ const MAX_MEMBERS = 7;
 export class Faults {
   readonly #simulation: Simulation;
   readonly #chance: Chance;
+  readonly #hints: Chance;
   #stopped = false;
 
-  constructor(simulation: Simulation, chance: Chance) {
+  constructor(simulation: Simulation, chance: Chance, hints: Chance) {
     this.#simulation = simulation;
     this.#chance = chance;
+    this.#hints = hints;
   }
 
   start(): void {
@@ -27,6 +29,7 @@ export class Faults {
     this.#every(swarm.configEvery, () => this.#change());
     this.#every(swarm.transferEvery, () => this.#transfer());
     this.#every(swarm.campaignEvery, () => this.#campaign());
+    this.#every(swarm.hintEvery, () => this.#hint(), this.#hints);
   }
 
   stop(): void {
@@ -34,10 +37,10 @@ export class Faults {
   }
 
   /** Repeats with exponential gaps of this mean, in ticks. */
-  #every(mean: number, act: () => void): void {
+  #every(mean: number, act: () => void, chance = this.#chance): void {
     if (mean === 0) return;
     const again = (): void => {
-      this.#simulation.queue.push(this.#simulation.now + TICK * this.#chance.exponential(mean), () => {
+      this.#simulation.queue.push(this.#simulation.now + TICK * chance.exponential(mean), () => {
         if (this.#stopped) return;
         if (this.#simulation.faultIsDue()) act();
         again();
@@ -141,6 +144,18 @@ export class Faults {
       rival?.pump();
     }
     if (this.#simulation.swarm.crashEvery > 0 && this.#chance.hit(0.5)) this.#later(this.#chance.exponential(1), () => this.#crash());
+  }
+
+  /** One member, or all of them, believe the leader dead. */
+  #hint(): void {
+    const all = this.#hints.hit(0.5);
+    const one = this.#simulation.anyAlive(this.#hints);
+    for (const host of all ? this.#simulation.hosts.values() : [one]) {
+      const leader = host?.node?.inspect().leader ?? null;
+      if (host === undefined || leader === null) continue;
+      host.input((node) => node.leaderGone(leader));
+      host.pump();
+    }
   }
 
   /** A change of members; often two at once, with the leader cut off in between. */

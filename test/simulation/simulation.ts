@@ -78,7 +78,7 @@ export class Simulation implements HostEvents {
     const founding = foundingLog(founders.map((id) => ({ id, meta: `http://${id}` })));
     this.checker = new Checker(this.hosts, founding.entries, options.checkTable ?? true);
     for (const id of founders) this.addHost(id, new Disk(founding.hard, founding.entries, 0));
-    this.faults = new Faults(this, new Chance(options.seed, "faults"));
+    this.faults = new Faults(this, new Chance(options.seed, "faults"), new Chance(options.seed, "hints"));
   }
 
   /** Faults that were due so far. */

@@ -48,6 +48,8 @@ export interface Swarm {
   readonly fetchTicks: number;
   /** In the calm every fetch takes as long, so that none gets through by being quick. */
   readonly fetchVaries: boolean;
+  /** Members are told, mostly wrongly, that their leader's process has ended. */
+  readonly hintEvery: number;
 }
 
 export function drawSwarm(seed: number): Swarm {
@@ -104,6 +106,7 @@ export function drawSwarm(seed: number): Swarm {
     tightLimits,
     fetchTicks: chance.pick([1, 5, 30]),
     fetchVaries: true,
+    hintEvery: some(chance.pick([5, 20])),
   };
 }
 
@@ -122,6 +125,7 @@ export function calm(swarm: Swarm): Swarm {
     configEvery: 0,
     transferEvery: 0,
     campaignEvery: 0,
+    hintEvery: 0,
     diskStall: 0,
     missedTicks: 0,
     delayMean: Math.min(swarm.delayMean, 100),
@@ -143,6 +147,7 @@ export const OPTIONAL: readonly (keyof Swarm)[] = [
   "transferEvery",
   "compactEvery",
   "campaignEvery",
+  "hintEvery",
   "survive",
   "diskStall",
   "drift",

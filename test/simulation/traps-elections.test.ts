@@ -261,3 +261,45 @@ test("who asks in vain does not set back the timers of those who can win (found 
   // a has the shortest timeout and the shortest log; c and e can win.
   lab.runUntil(() => ["c", "e"].some((id) => lab.state(id).role === "leader"), 12 * T);
 });
+
+test("a leader whose process was seen to end is replaced within heartbeats, by one member that asks first", () => {
+  const lab = new Lab({ voters: ["a", "b", "c"] });
+  lab.elect("a");
+  lab.run(3);
+  lab.crash("a");
+  for (const id of ["c", "b"]) lab.act(id, (node) => node.leaderGone("a"));
+  expect(lab.state("b").leader).toBeNull();
+  expect(lab.runUntil(() => lab.state("b").role === "leader", 3)).toBeLessThanOrEqual(3);
+  expect(lab.state("c")).toMatchObject({ role: "follower", leader: "b" });
+});
+
+test("its place in the line is taken by the next one, when the first has not what was committed", () => {
+  const lab = new Lab({ voters: ["a", "b", "c"] });
+  lab.elect("a");
+  lab.isolate("b");
+  lab.propose("a");
+  lab.run(2);
+  lab.heal();
+  lab.crash("a");
+  for (const id of ["b", "c"]) lab.act(id, (node) => node.leaderGone("a"));
+  expect(lab.runUntil(() => lab.state("c").role === "leader", 6)).toBeLessThanOrEqual(6);
+});
+
+test("a leader that was wrongly said to be gone leads on: the others, who hear it, give no vote", () => {
+  const lab = new Lab({ voters: ["a", "b", "c"] });
+  lab.elect("a");
+  lab.run(3);
+  const { term } = lab.state("a");
+  lab.act("b", (node) => node.leaderGone("a"));
+  lab.run(3 * T);
+  expect(lab.state("a")).toMatchObject({ role: "leader", term });
+  expect(lab.state("b")).toMatchObject({ role: "follower", leader: "a", term });
+});
+
+test("a promise to a lease binds, whatever was seen of the leader (§6.4.1)", () => {
+  const lab = new Lab({ voters: ["a", "b", "c"], node: { reads: "lease" } });
+  lab.elect("a");
+  lab.run(3);
+  lab.act("b", (node) => node.leaderGone("a"));
+  expect(lab.state("b").leader).toBe("a");
+});

@@ -329,6 +329,7 @@ export class SimulatedTransport implements Transport {
     }
     for (const stream of this.#streams) if (stream.from === peer) stream.fail();
     this.#unreachable(peer);
+    if (this.#network.run.swarm.breaksShow) this.life.after(60, () => this.#host?.gone(peer));
   }
 
   async *fetchSnapshot(from: NodeId, id: string): AsyncIterable<Uint8Array> {
