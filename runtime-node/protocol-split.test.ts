@@ -83,3 +83,19 @@ test("who says nothing is cut off, who hangs up is no error", async () => {
   expect(await reply("GET /c HTTP/1.1\r\nHost: x\r\n\r\n")).toContain("GET /c");
   expect(silent).toBe(1);
 });
+
+test("who stops in the middle of the first bytes holds up nobody, and is cut off", async () => {
+  const stuck = reply("PR");
+  expect(await reply("GET /d HTTP/1.1\r\nHost: x\r\n\r\n")).toContain("GET /d");
+  expect(await stuck).toBe("closed");
+  expect(silent).toBe(1);
+});
+
+test.each(["", "P", PREFACE + EMPTY_SETTINGS])("who says %j and then that this was all is closed", async (text) => {
+  const socket = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
+  sockets.push(socket);
+  socket.end(text);
+  socket.resume();
+  await new Promise((resolve) => socket.once("close", resolve));
+  expect(silent).toBe(0);
+});

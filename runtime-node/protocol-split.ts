@@ -53,7 +53,7 @@ function sniff(socket: Socket, toHttp1: (socket: Socket) => void, options: Split
     const over = socket.readableEnded || socket.destroyed;
     if (!over && begin.length < TELLING_BYTES && PREFACE.startsWith(begin)) return;
     done();
-    if (over) return held.length > 0 ? void socket.destroy() : toHttp1(socket); // which closes it its own way
+    if (over) return void socket.destroy(); // nothing was asked
     socket.unshift(held);
     if (!PREFACE.startsWith(begin)) return toHttp1(socket);
     greetHttp2(socket, { onReady: options.onHttp2, onRefused: options.onSilent, timeoutMs: options.firstBytesTimeoutMs });

@@ -12,13 +12,14 @@ import { grpcMessage } from "../../core/api/v3/grpc-message.ts";
 import { isQuorateError } from "../../core/errors.ts";
 import { packedMessage } from "./compression.ts";
 import { type GrpcStatus, OK, encodeMessage, statusOf } from "./grpc-status.ts";
-import { MessageReader } from "./message-reader.ts";
+import { type HeldBytes, MessageReader } from "./message-reader.ts";
 
 /** What a call asks of its connection and server. */
 export interface CallHost {
   /** See `Credentials`. */
   readonly certificateName: string | undefined;
   readonly messageBytesMax: number;
+  readonly heldBytes: HeldBytes;
   readonly onInternalError: OnInternalError;
   /** Something goes to the client. */
   sent(): void;
@@ -124,7 +125,7 @@ export class GrpcCall implements Credentials, ReplySink {
   #data(chunk: Buffer): void {
     if (this.#over) return;
     try {
-      this.#reader ??= new MessageReader(this.#host.messageBytesMax, this.header("grpc-encoding") ?? "");
+      this.#reader ??= new MessageReader(this.#host.messageBytesMax, this.header("grpc-encoding") ?? "", this.#host.heldBytes);
       const messages = this.#reader.read(chunk);
       if (messages.length === 1) {
         const wait = this.#handler!.message(messages[0]!);
@@ -244,6 +245,7 @@ export class GrpcCall implements Credentials, ReplySink {
   #ends(code: number): void {
     if (this.#over) return;
     this.#over = true;
+    this.#reader?.release();
     this.#host.ended(this);
     this.#onEnded(code);
     this.#closed?.();

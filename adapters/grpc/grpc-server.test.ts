@@ -313,6 +313,20 @@ describe("a connection", () => {
     await new Promise((resolve) => socket.once("close", resolve));
   });
 
+  test("finds no room for more calls than there may be, and has it again when they end", async () => {
+    await grpc.close();
+    listener.close();
+    await start({ callsMax: 2 });
+    const client = open();
+    const watches = [1, 2].map(() => client.call("/etcdserverpb.Watch/Watch"));
+    for (const watch of watches) watch.send(grpcMessage(watchOf("k")));
+    await Promise.all(watches.map((watch) => watch.until(1)));
+    expect(await client.unary(KV_RANGE, rangeOf("a"))).toMatchObject({ status: 8, text: "etcdserver: too many requests" });
+    watches[0]!.cancel();
+    await watches[0]!.outcome;
+    await untilTrue(async () => (await client.unary(KV_RANGE, rangeOf("a"))).status === 0, { what: () => "room for a call" });
+  });
+
   test("that breaks off right after a call is closed, and nothing else happens", async () => {
     listener.removeAllListeners("connection").on("connection", (accepted: Socket) => {
       // All there at once, as when somebody has looked at the first bytes before.

@@ -19,12 +19,13 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { performance } from "node:perf_hooks";
 import type { Method, Service } from "../../core/api/v3/services.ts";
-import { errNoLeader } from "../../core/errors.ts";
+import { errNoLeader, errTooManyRequests } from "../../core/errors.ts";
 import type { OnInternalError } from "../../core/api/error-table.ts";
 import type { Member } from "../../core/replica/member.ts";
 import { type CallHost, GrpcCall } from "./grpc-call.ts";
 import { type CallStarter, type MethodDeps, starterOf } from "./grpc-methods.ts";
 import { statusOf, timeoutMs } from "./grpc-status.ts";
+import { HeldBytes } from "./message-reader.ts";
 import { PingPolicy } from "./ping-policy.ts";
 
 export interface GrpcServerOptions extends MethodDeps {
@@ -37,6 +38,8 @@ export interface GrpcServerOptions extends MethodDeps {
   readonly certificateNameOf?: (socket: Socket | TLSSocket) => string | undefined;
   /** Takes streams of HTTP/2 that are no gRPC. */
   readonly onOther: StreamTaker;
+  /** For tests, which cannot make as many. */
+  readonly callsMax?: number;
 }
 
 export type StreamTaker = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, rawHeaders: string[]) => void;
@@ -58,6 +61,11 @@ const STREAMS_MAX = 100_000;
 const HEADER_BYTES_MAX = 64 * 1024;
 /** Megabytes that one connection may hold in buffers before its streams are refused. */
 const SESSION_MEGABYTES_MAX = 256;
+/** Calls of all connections at a time; more are refused. Most of them are streams that wait, of some 10 KiB each. */
+const CALLS_MAX = STREAMS_MAX;
+/** Of messages that are not whole yet, of one connection and of all: what would exceed it is refused. */
+const HELD_BYTES_MAX = 128 * 1024 * 1024;
+const ALL_HELD_BYTES_MAX = 512 * 1024 * 1024;
 /** Streams a client may reset in a row, and a second: clients that cancel many calls do; "rapid reset" floods do more. */
 const RESETS_BURST = 10_000;
 const RESETS_PER_SECOND = 2_000;
@@ -116,10 +124,13 @@ export class GrpcServer {
   readonly #methods = new Map<string, ServedMethod>();
   readonly #serviceNames: ReadonlySet<string>;
   readonly #sessions = new Map<ServerHttp2Session, Connection>();
+  readonly #heldBytes = new HeldBytes(ALL_HELD_BYTES_MAX);
   readonly #timed = new Set<GrpcCall>();
   /** Calls that end when there is no leader. */
   readonly #needLeader = new Set<GrpcCall>();
   readonly #timers: NodeJS.Timeout[];
+  /** Of all connections at this time. */
+  #calls = 0;
   #leaderless = 0;
   #closing = false;
 
@@ -178,10 +189,12 @@ export class GrpcServer {
   }
 
   #session(session: ServerHttp2Session): void {
-    const connection = new Connection(session, this.#options, (call) => {
+    const onEnded = (call: GrpcCall): void => {
+      this.#calls--;
       this.#timed.delete(call);
       this.#needLeader.delete(call);
-    });
+    };
+    const connection = new Connection(session, this.#options, { allHeldBytes: this.#heldBytes, onEnded });
     this.#sessions.set(session, connection);
     session.once("close", () => {
       this.#sessions.delete(session);
@@ -200,8 +213,10 @@ export class GrpcServer {
     const method = this.#methods.get(path);
     const call = new GrpcCall(stream, headers, connection, (code) => method?.ended(code));
     connection.calls.add(call);
+    this.#calls++;
     if (method === undefined) return call.finish(this.#unknown(path));
     method.started++;
+    if (this.#calls > (this.#options.callsMax ?? CALLS_MAX)) return call.fail(errTooManyRequests());
     if (!this.#admit(call, headers)) return;
     const preparing = this.#options.authenticator.prepare(call);
     if (preparing === undefined) return method.start(call);
@@ -264,9 +279,16 @@ export class GrpcServer {
   }
 }
 
+interface ConnectionHost {
+  /** Of all connections. */
+  readonly allHeldBytes: HeldBytes;
+  readonly onEnded: (call: GrpcCall) => void;
+}
+
 /** One client's connection: its calls, and what its pings and silence cost. */
 class Connection implements CallHost {
   readonly messageBytesMax: number;
+  readonly heldBytes: HeldBytes;
   readonly onInternalError: OnInternalError;
   readonly certificateName: string | undefined;
   readonly calls = new Set<GrpcCall>();
@@ -278,10 +300,11 @@ class Connection implements CallHost {
   readonly #greeting: NodeJS.Timeout;
   readonly #pinging: NodeJS.Timeout;
 
-  constructor(session: ServerHttp2Session, options: GrpcServerOptions, onEnded: (call: GrpcCall) => void) {
+  constructor(session: ServerHttp2Session, options: GrpcServerOptions, { allHeldBytes, onEnded }: ConnectionHost) {
     this.messageBytesMax = options.maxRequestBytes + ENVELOPE_BYTES;
     this.onInternalError = options.onInternalError;
     this.certificateName = options.certificateNameOf?.(session.socket);
+    this.heldBytes = new HeldBytes(HELD_BYTES_MAX, allHeldBytes);
     this.#session = session;
     this.#keepAlive = options.keepAlive;
     this.#onEnded = onEnded;

@@ -1,22 +1,50 @@
 /**
  * The messages of a request, out of the bytes as they arrive. Gathers no more than one message, and refuses one that is too long by its
- * announced length. Compressed ones (gzip) are unpacked within the same limit.
+ * announced length. Compressed ones (gzip) are unpacked within the same limit. What all readers of a connection, and of the server, gather
+ * together has a limit of its own: a client may begin a message on each of many streams and end none.
  */
 import { Buffer } from "node:buffer";
 import type { Bytes } from "../../core/bytes/bytes.ts";
 import { GRPC_PREFIX_BYTES } from "../../core/api/v3/grpc-message.ts";
-import { QuorateError, errMessageTooLarge } from "../../core/errors.ts";
+import { QuorateError, errMessageTooLarge, errTooManyRequests } from "../../core/errors.ts";
 import { unpack } from "./compression.ts";
+
+/** Bytes of messages that are not whole yet, of several readers. */
+export class HeldBytes {
+  readonly #bytesMax: number;
+  /** Of which these are a part. */
+  readonly #whole: HeldBytes | null;
+  #bytes = 0;
+
+  constructor(bytesMax: number, whole: HeldBytes | null = null) {
+    this.#bytesMax = bytesMax;
+    this.#whole = whole;
+  }
+
+  /** @returns false when there are too many: then nothing is added */
+  add(bytes: number): boolean {
+    if (this.#bytes + bytes > this.#bytesMax || this.#whole?.add(bytes) === false) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  remove(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#whole?.remove(bytes);
+  }
+}
 
 export class MessageReader {
   readonly #bytesMax: number;
   readonly #encoding: string;
+  readonly #allHeld: HeldBytes;
   #held: Buffer[] = [];
   #heldBytes = 0;
 
   /** @param encoding of `grpc-encoding` */
-  constructor(bytesMax: number, encoding: string) {
+  constructor(bytesMax: number, encoding: string, allHeld: HeldBytes) {
     this.#bytesMax = bytesMax;
+    this.#allHeld = allHeld;
     this.#encoding = encoding;
   }
 
@@ -27,17 +55,15 @@ export class MessageReader {
 
   /**
    * @returns the messages that are whole now
-   * @throws QuorateError messageTooLarge, and `internal` or `unimplemented` for what is no message of gRPC
+   * @throws QuorateError messageTooLarge, tooManyRequests, and `internal` or `unimplemented` for what is no message of gRPC
    */
   read(chunk: Buffer): Bytes[] {
     let rest = chunk;
     if (this.#heldBytes > 0) {
-      this.#held.push(chunk);
-      this.#heldBytes += chunk.length;
+      this.#hold(chunk);
       if (this.#heldBytes < this.#wanted()) return [];
       rest = Buffer.concat(this.#held);
-      this.#held = [];
-      this.#heldBytes = 0;
+      this.release();
     }
     const messages: Bytes[] = [];
     while (rest.length > 0) {
@@ -51,11 +77,21 @@ export class MessageReader {
       );
       rest = rest.subarray(end);
     }
-    if (rest.length > 0) {
-      this.#held = [rest];
-      this.#heldBytes = rest.length;
-    }
+    if (rest.length > 0) this.#hold(rest);
     return messages;
+  }
+
+  /** Forgets a message that is not whole. */
+  release(): void {
+    this.#allHeld.remove(this.#heldBytes);
+    this.#held = [];
+    this.#heldBytes = 0;
+  }
+
+  #hold(chunk: Buffer): void {
+    if (!this.#allHeld.add(chunk.length)) throw errTooManyRequests();
+    this.#heldBytes += chunk.length;
+    this.#held.push(chunk.length * 2 < chunk.buffer.byteLength ? copyOf(chunk) : chunk);
   }
 
   /** Bytes held that make it worth looking again. */
@@ -78,4 +114,11 @@ export class MessageReader {
       throw new QuorateError("internal", "badProtobuf", "grpc: compressed flag set with identity or empty encoding");
     }
   }
+}
+
+/** A small piece of what was read from the socket would keep all of it in memory. */
+function copyOf(chunk: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(chunk.length);
+  chunk.copy(copy);
+  return copy;
 }
