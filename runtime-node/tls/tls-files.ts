@@ -100,13 +100,15 @@ function certificatesOf(file: TlsFile): X509Certificate[] {
   });
 }
 
-function privateKey(text: Buffer, file: TlsFile): ReturnType<typeof createPrivateKey> {
-  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text.toString("latin1"))) throw refusal(file, "which holds no private key in PEM");
+function privateKey(content: Buffer, file: TlsFile): ReturnType<typeof createPrivateKey> {
+  const text = content.toString("latin1");
+  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) throw refusal(file, "which holds no private key in PEM");
+  if (/-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(text))
+    throw refusal(file, "which is encrypted: give a key without a passphrase");
   try {
-    return createPrivateKey(text);
+    return createPrivateKey(content);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw refusal(file, code === "ERR_MISSING_PASSPHRASE" ? "which is encrypted: give a key without a passphrase" : `which: ${message}`);
+    throw refusal(file, `whose private key cannot be read: ${(error as Error).message}`);
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { statSync } from "node:fs";
 import type { SecureContextOptions } from "node:tls";
+import { errorCode } from "../../adapters/file-storage/file-system.ts";
 import { type TlsFile, type TlsFiles, type TlsMaterial, readTlsFiles } from "./tls-files.ts";
 
 export type TlsNotice = (level: "info" | "warn" | "error", message: string, details?: Record<string, unknown>) => void;
@@ -66,7 +67,12 @@ export class TlsSource {
   }
 }
 
+/** What is wrong with a file is told when it is read. */
 function stateOf({ path }: TlsFile): string {
-  const found = statSync(path, { throwIfNoEntry: false, bigint: true });
-  return found === undefined ? "none" : `${found.dev}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`;
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+    return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
+  } catch (error) {
+    return errorCode(error) ?? String(error);
+  }
 }

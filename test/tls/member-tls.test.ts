@@ -68,8 +68,17 @@ describe.skipIf(!hasOpenssl())("members over TLS", { timeout: 60_000 }, () => {
     const running = await start(...flagsOf(member), "--peer-cert-allowed-cn", "member");
     const [leader, other] = await leaderAndOther(running);
     await running.restart(other.name, flagsOf(stranger), false);
+    // Whoever connects to it, and whom it connects to.
     const told = 'the certificate has the common name \\"stranger\\", not member (--peer-cert-allowed-cn)';
-    await untilTrue(() => leader.process.output().includes(told), { what: leader.process.output });
+    const { output } = leader.process;
+    await untilTrue(() => output().includes(`"reason":"TLS: ${told}`), { what: output });
+    await untilTrue(
+      () =>
+        output()
+          .split("\n")
+          .some((line) => line.includes("no connection to member") && line.includes(told)),
+      { what: output },
+    );
     expect(await put(leader.url, "1")).toBe(201);
     const unknown = new Authority(tempDir("tls"), "unknown").issue("member");
     await running.restart(other.name, flagsOf(unknown), false);
