@@ -14,6 +14,7 @@ import { many, message } from "../../core/api/v3/message-table.ts";
 import { protobufDecoder } from "../../core/api/v3/protobuf-codec.ts";
 import type { Bytes } from "../../core/bytes/bytes.ts";
 import { servedServices } from "../../test/helpers/served-services.ts";
+import { PROJECT_ROOT } from "../../test/helpers/start-quorate.ts";
 import { tempDir } from "../../test/helpers/temp-dir.ts";
 import { PROTO_FOLDER } from "../../test/helpers/proto-folder.ts";
 
@@ -28,6 +29,11 @@ describe("the .proto files", () => {
       paths.map((path) => join(PROTO_FOLDER, path)).toSorted(),
     );
     for (const [path, text] of files) expect(readFileSync(join(PROTO_FOLDER, path), "utf8"), path).toBe(text);
+  });
+
+  test("and the page about them name every service", () => {
+    const page = readFileSync(join(PROJECT_ROOT, "docs", "reference", "grpc.md"), "utf8");
+    expect(services.map(({ name }) => name).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 
   test("are read by protobufjs, which finds every service", () => {

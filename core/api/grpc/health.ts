@@ -1,6 +1,6 @@
 /**
  * `grpc.health.v1.Health`: whether this member serves, for load balancers and probes that speak gRPC. It is one service, named "", as in
- * etcd, and serves while it knows a leader and no alarm is raised: what `/health` asks of it, without a read.
+ * etcd, and serves while it knows a leader and no alarm is raised: what `/health` asks of it, without a read. (etcd 3.4 always serves.)
  * Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md.
  */
 import { QuorateError } from "../../errors.ts";
