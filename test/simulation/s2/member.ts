@@ -361,6 +361,7 @@ export class Member {
     const paths = ["/data", "/data/log", "/data/snapshots"].flatMap((directory) => this.disk.paths(directory));
     const used = (path: string): number => this.disk.content(path).findLastIndex((byte) => byte !== 0) + 1;
     const holding = paths.filter((one) => used(one) > 0 && !one.endsWith(".tmp"));
+    if (holding.length === 0) return; // it had just begun
     // Half of the time at the end of the log, where damage and a torn write look most alike.
     const newest = holding.findLast((one) => one.startsWith("/data/log/") && used(one) > SEGMENT_HEADER_BYTES);
     const atEnd = newest !== undefined && this.#chance.hit(0.5);
