@@ -32,10 +32,13 @@ export class RawConnection {
     socket.on("data", (chunk) => this.#data(chunk));
     socket.on("drain", () => this.#wake());
     socket.on("error", () => {}); // `close` follows
-    socket.once("close", () => {
-      this.#closed = true;
-      this.#wake();
-    });
+    // The server's end of a connection that it has read to its own: this side's is open until it is closed.
+    for (const event of ["end", "close"]) {
+      socket.once(event, () => {
+        this.#closed = true;
+        this.#wake();
+      });
+    }
   }
 
   /** @throws Error when nobody listens */
