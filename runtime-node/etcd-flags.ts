@@ -15,6 +15,7 @@ const PROFILING = "start the server with Node's own --cpu-prof or --inspect inst
 
 const GROUPS: readonly (readonly [reason: string, names: string])[] = [
   [OLD_NAME, "ca-file peer-ca-file"],
+  ["the address that a member comes from is never compared with its certificate", "experimental-peer-skip-client-san-verification"],
   [OWN_CERTIFICATE, "peer-client-cert-file peer-client-key-file"],
   ["the JSON gateway makes no connection of its own, and needs no certificate", "client-cert-file client-key-file"],
   [CLUSTER, "pre-vote"],
