@@ -60,6 +60,8 @@ async function start(options: Partial<GrpcServerOptions> = {}): Promise<void> {
     keepAlive: KEEP_ALIVE,
     onOther: (stream, headers) => {
       others.push(String(headers[":path"]));
+      if (headers[":method"] === "POST")
+        return void stream.resume().once("end", () => stream.respond({ ":status": 204 }, { endStream: true }));
       stream.respond({ ":status": 204 }, { endStream: true });
     },
     onInternalError: (error) => bugs.push(error),
@@ -293,6 +295,25 @@ describe("a connection", () => {
     const status = await new Promise((resolve) => stream.once("response", (headers) => resolve(headers[":status"])));
     expect([status, others]).toEqual([204, ["/health"]]);
     stream.close();
+  });
+
+  test("refuses what is no gRPC while too many such requests are not whole", async () => {
+    const { session } = open();
+    const post = () => session.request({ ":method": "POST", ":path": "/v3/kv/put" });
+    const begun = Array.from({ length: 32 }, post);
+    const refused = post();
+    refused.on("error", () => {});
+    await new Promise((resolve) => refused.once("close", resolve));
+    expect(refused.rstCode).toBe(7);
+    for (const stream of begun) stream.close();
+    await untilTrue(
+      async () => {
+        const stream = post().end();
+        stream.on("error", () => {});
+        return new Promise((resolve) => stream.once("response", () => resolve(true)).once("close", () => resolve(false)));
+      },
+      { what: () => "room for a request" },
+    );
   });
 
   test("whose client pings without end is ended", async () => {

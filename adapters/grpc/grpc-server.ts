@@ -66,6 +66,9 @@ const CALLS_MAX = STREAMS_MAX;
 /** Of messages that are not whole yet, of one connection and of all: what would exceed it is refused. */
 const HELD_BYTES_MAX = 128 * 1024 * 1024;
 const ALL_HELD_BYTES_MAX = 512 * 1024 * 1024;
+/** Requests that are no gRPC and not whole yet, of one connection and of all: each may hold a body of some megabytes. */
+const BODIES_MAX = 32;
+const ALL_BODIES_MAX = 256;
 /** Streams a client may reset in a row, and a second: clients that cancel many calls do; "rapid reset" floods do more. */
 const RESETS_BURST = 10_000;
 const RESETS_PER_SECOND = 2_000;
@@ -131,6 +134,8 @@ export class GrpcServer {
   readonly #timers: NodeJS.Timeout[];
   /** Of all connections at this time. */
   #calls = 0;
+  /** Of requests that are no gRPC and not whole yet. */
+  #bodies = 0;
   #leaderless = 0;
   #closing = false;
 
@@ -206,9 +211,12 @@ export class GrpcServer {
   #stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, rawHeaders: string[]): void {
     // What went wrong with the connection or by the client's doing, perhaps before this: `close` follows.
     stream.on("error", () => {});
-    if (!isGrpc(headers["content-type"])) return this.#options.onOther(stream, headers, flags, rawHeaders);
     const connection = this.#sessions.get(stream.session as ServerHttp2Session);
     if (connection === undefined) return stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    if (!isGrpc(headers["content-type"])) {
+      if (!stream.endAfterHeaders && !this.#holdBody(stream, connection)) return stream.close(constants.NGHTTP2_REFUSED_STREAM);
+      return this.#options.onOther(stream, headers, flags, rawHeaders);
+    }
     const path = headers[":path"] ?? "";
     const method = this.#methods.get(path);
     const call = new GrpcCall(stream, headers, connection, (code) => method?.ended(code));
@@ -226,6 +234,23 @@ export class GrpcServer {
       },
       (error: unknown) => call.fail(error),
     );
+  }
+
+  /** Counts a body until it is whole. @returns false when there are too many: their clients may try again (RFC 9113 section 8.7) */
+  #holdBody(stream: ServerHttp2Stream, connection: Connection): boolean {
+    if (connection.bodies >= BODIES_MAX || this.#bodies >= ALL_BODIES_MAX) return false;
+    connection.bodies++;
+    this.#bodies++;
+    let held = true;
+    const release = (): void => {
+      if (!held) return;
+      held = false;
+      connection.bodies--;
+      this.#bodies--;
+    };
+    stream.once("end", release);
+    stream.once("close", release);
+    return true;
   }
 
   /** What is asked of every call, before its messages. @returns false when it was ended */
@@ -292,6 +317,8 @@ class Connection implements CallHost {
   readonly onInternalError: OnInternalError;
   readonly certificateName: string | undefined;
   readonly calls = new Set<GrpcCall>();
+  /** Of requests that are no gRPC and not whole yet. */
+  bodies = 0;
   readonly #session: ServerHttp2Session;
   readonly #keepAlive: KeepAliveTimes;
   readonly #onEnded: (call: GrpcCall) => void;

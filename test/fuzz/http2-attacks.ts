@@ -275,6 +275,26 @@ const halfMessages: Attack = {
   },
 };
 
+/** The same through what is not gRPC. */
+const halfBodies: Attack = {
+  name: "bodies that are never whole",
+  weight: 1,
+  run: async (target) => {
+    const streams = 150;
+    const connection = await RawConnection.http2(target.port);
+    const body = Buffer.alloc(2 * target.maxRequestBytes, 0x20);
+    for (let n = 0; n < streams && !connection.isOver; n++) {
+      const headers = headerBlock(callHeaders("/v3/kv/put", { "content-type": "application/json" }));
+      connection.send(frame(FRAME.headers, FLAG.endHeaders, oddStream(n), headers));
+      await connection.sendData(oddStream(n), body, false);
+    }
+    const refused = await connection.until(() => connection.isDone(oddStream(streams - 1)));
+    connection.destroy();
+    check(refused, () => `the server holds ${streams} bodies that are never whole`);
+    return streams;
+  },
+};
+
 /** Asks for much on many streams, and reads nothing. */
 const neverReads: Attack = {
   name: "a client that never reads",
@@ -332,5 +352,6 @@ export const HTTP2_ATTACKS: readonly Attack[] = [
   idleConnections,
   openStreams,
   halfMessages,
+  halfBodies,
   neverReads,
 ];
