@@ -5,6 +5,8 @@ export interface Target {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
   readonly port: number;
+  /** Speaks TLS. */
+  readonly tlsPort: number;
   /** Greatest size of a request, of the server's setting. */
   readonly maxRequestBytes: number;
 }

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Random } from "../differential/random.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { GrpcClient } from "../helpers/grpc-client.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
@@ -41,8 +42,11 @@ export interface FuzzOptions {
 /** @throws Error that names the attack and says what went wrong */
 export async function fuzz({ seed, first, more, onAttack = () => {} }: FuzzOptions): Promise<FuzzRun> {
   const random = new Random(seed);
-  const server = await startQuorate({ flags: ["--max-request-bytes", String(MAX_REQUEST_BYTES)] });
-  const target: Target = { url: server.url, port: server.port, maxRequestBytes: MAX_REQUEST_BYTES };
+  const [port, tlsPort] = [await freePort(), await freePort()];
+  const urls = `http://127.0.0.1:${port},https://127.0.0.1:${tlsPort}`;
+  const flags = ["--max-request-bytes", String(MAX_REQUEST_BYTES), "--auto-tls", "--listen-client-urls", urls];
+  const server = await startQuorate({ port, flags });
+  const target: Target = { url: server.url, port, tlsPort, maxRequestBytes: MAX_REQUEST_BYTES };
   let inputs = 0;
   let attacks = 0;
   let growthBytes = 0;

@@ -59,6 +59,22 @@ const wrongPreface: Attack = {
     }),
 };
 
+const plainOnTls: Attack = {
+  name: "plain bytes on a TLS port",
+  weight: 6,
+  run: ({ tlsPort }, random) =>
+    each(random, 12, async () => {
+      const right = random.chance(30)
+        ? Buffer.concat([PREFACE, settings(), call(1, RANGE, REQUEST)])
+        : Buffer.from(random.pick(STRANGERS), "latin1");
+      const bytes = random.chance(50) ? mutated(random, right) : right;
+      const connection = await RawConnection.open(tlsPort);
+      connection.send(bytes);
+      connection.halfClose();
+      await closes(connection, `${JSON.stringify(bytes.toString("latin1"))} on a TLS port, then the end`);
+    }),
+};
+
 /** They stay as they are: others must not notice. */
 const firstBytes: Attack = {
   name: "first bytes, and nothing more",
@@ -343,6 +359,7 @@ async function untilOthersAreServed({ port }: Target): Promise<void> {
 export const HTTP2_ATTACKS: readonly Attack[] = [
   wrongPreface,
   firstBytes,
+  plainOnTls,
   randomFrames,
   mutatedCalls,
   headerFlood,
