@@ -9,7 +9,7 @@ import type { OnInternalError } from "../../core/api/error-table.ts";
 import { asQuorateError } from "../../core/api/error-table.ts";
 import type { Credentials, ReplySink } from "../../core/api/exchange.ts";
 import { grpcMessage } from "../../core/api/v3/grpc-message.ts";
-import { isQuorateError } from "../../core/errors.ts";
+import { errTooManyRequests, isQuorateError } from "../../core/errors.ts";
 import { packedMessage } from "./compression.ts";
 import { type GrpcStatus, OK, encodeMessage, statusOf } from "./grpc-status.ts";
 import { type HeldBytes, MessageReader } from "./message-reader.ts";
@@ -20,6 +20,8 @@ export interface CallHost {
   readonly certificateName: string | undefined;
   readonly messageBytesMax: number;
   readonly heldBytes: HeldBytes;
+  /** Of replies that the client has not taken yet. */
+  readonly unsentBytes: HeldBytes;
   readonly onInternalError: OnInternalError;
   /** Something goes to the client. */
   sent(): void;
@@ -42,6 +44,8 @@ const OK_TRAILERS: OutgoingHttpHeaders = Object.freeze({ "grpc-status": "0" });
 const WITH_TRAILERS = Object.freeze({ waitForTrailers: true, sendDate: false });
 const WITHOUT_BODY = Object.freeze({ endStream: true, sendDate: false });
 const CANCELED = 1;
+/** Shorter replies cost less than counting them. */
+const COUNTED_BYTES_MIN = 1024;
 
 /**
  * The call of a stream. A stream that is closed may stay in memory until the collector's next great round; it must not keep its call, with
@@ -61,6 +65,8 @@ export class GrpcCall implements Credentials, ReplySink {
   #handler: CallHandler | null = null;
   #status: GrpcStatus | null = null;
   #begun = false;
+  /** Of the reply, as long as the stream is there. */
+  #unsentBytes = 0;
   /** Ended by a status, or by the client's going away. */
   #over = false;
   #closed: (() => void) | null = null;
@@ -95,7 +101,9 @@ export class GrpcCall implements Credentials, ReplySink {
   static #onClose(this: Stream): void {
     const call = this[CALL];
     this[CALL] = undefined;
-    if (call !== undefined) call.#ends(CANCELED);
+    if (call === undefined) return;
+    call.#host.unsentBytes.remove(call.#unsentBytes);
+    call.#ends(CANCELED);
   }
 
   get isOver(): boolean {
@@ -192,6 +200,11 @@ export class GrpcCall implements Credentials, ReplySink {
   /** The whole reply of a call that has one. */
   reply(message: Bytes): void {
     if (this.#over || this.#stream.destroyed) return;
+    if (message.length >= COUNTED_BYTES_MIN) {
+      // Node counts what it holds only when it is asked for a new stream, which may be thousands of replies later.
+      if (!this.#host.unsentBytes.add(message.length)) return this.fail(errTooManyRequests());
+      this.#unsentBytes = message.length;
+    }
     this.#begin();
     this.#ends(OK);
     this.#host.sent();

@@ -297,6 +297,24 @@ describe("a connection", () => {
     stream.close();
   });
 
+  test("is refused replies beyond what may wait for it, and has them when it has taken the others", async () => {
+    await grpc.close();
+    listener.close();
+    await start({ unsentBytesMax: 10_000 });
+    const client = open();
+    await client.ask(KV_PUT, PUT, { key: ascii("big"), value: "x".repeat(6_000) as Bytes });
+    let pass = (): void => {};
+    const barrier = new Promise<void>((resolve) => (pass = resolve));
+    let asked = 0;
+    member.barrier = () => {
+      if (++asked === 2) pass();
+      return barrier;
+    };
+    const outcomes = await Promise.all([1, 2].map(() => client.unary(KV_RANGE, rangeOf("big"))));
+    expect(outcomes.map(({ status }) => status)).toEqual([0, 8]);
+    await untilTrue(async () => (await client.unary(KV_RANGE, rangeOf("big"))).status === 0, { what: () => "room for a reply" });
+  });
+
   test("refuses what is no gRPC while too many such requests are not whole", async () => {
     const { session } = open();
     const post = () => session.request({ ":method": "POST", ":path": "/v3/kv/put" });

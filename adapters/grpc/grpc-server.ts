@@ -40,6 +40,8 @@ export interface GrpcServerOptions extends MethodDeps {
   readonly onOther: StreamTaker;
   /** For tests, which cannot make as many. */
   readonly callsMax?: number;
+  /** Likewise: of replies that one connection has not taken. */
+  readonly unsentBytesMax?: number;
 }
 
 export type StreamTaker = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, rawHeaders: string[]) => void;
@@ -66,6 +68,9 @@ const CALLS_MAX = STREAMS_MAX;
 /** Of messages that are not whole yet, of one connection and of all: what would exceed it is refused. */
 const HELD_BYTES_MAX = 128 * 1024 * 1024;
 const ALL_HELD_BYTES_MAX = 512 * 1024 * 1024;
+/** Of replies that clients have not taken yet, likewise. */
+const UNSENT_BYTES_MAX = 256 * 1024 * 1024;
+const ALL_UNSENT_BYTES_MAX = 1024 * 1024 * 1024;
 /** Requests that are no gRPC and not whole yet, of one connection and of all: each may hold a body of some megabytes. */
 const BODIES_MAX = 32;
 const ALL_BODIES_MAX = 256;
@@ -128,6 +133,7 @@ export class GrpcServer {
   readonly #serviceNames: ReadonlySet<string>;
   readonly #sessions = new Map<ServerHttp2Session, Connection>();
   readonly #heldBytes = new HeldBytes(ALL_HELD_BYTES_MAX);
+  readonly #unsentBytes = new HeldBytes(ALL_UNSENT_BYTES_MAX);
   readonly #timed = new Set<GrpcCall>();
   /** Calls that end when there is no leader. */
   readonly #needLeader = new Set<GrpcCall>();
@@ -199,7 +205,11 @@ export class GrpcServer {
       this.#timed.delete(call);
       this.#needLeader.delete(call);
     };
-    const connection = new Connection(session, this.#options, { allHeldBytes: this.#heldBytes, onEnded });
+    const connection = new Connection(session, this.#options, {
+      allHeldBytes: this.#heldBytes,
+      allUnsentBytes: this.#unsentBytes,
+      onEnded,
+    });
     this.#sessions.set(session, connection);
     session.once("close", () => {
       this.#sessions.delete(session);
@@ -307,6 +317,7 @@ export class GrpcServer {
 interface ConnectionHost {
   /** Of all connections. */
   readonly allHeldBytes: HeldBytes;
+  readonly allUnsentBytes: HeldBytes;
   readonly onEnded: (call: GrpcCall) => void;
 }
 
@@ -314,6 +325,7 @@ interface ConnectionHost {
 class Connection implements CallHost {
   readonly messageBytesMax: number;
   readonly heldBytes: HeldBytes;
+  readonly unsentBytes: HeldBytes;
   readonly onInternalError: OnInternalError;
   readonly certificateName: string | undefined;
   readonly calls = new Set<GrpcCall>();
@@ -327,11 +339,12 @@ class Connection implements CallHost {
   readonly #greeting: NodeJS.Timeout;
   readonly #pinging: NodeJS.Timeout;
 
-  constructor(session: ServerHttp2Session, options: GrpcServerOptions, { allHeldBytes, onEnded }: ConnectionHost) {
+  constructor(session: ServerHttp2Session, options: GrpcServerOptions, { allHeldBytes, allUnsentBytes, onEnded }: ConnectionHost) {
     this.messageBytesMax = options.maxRequestBytes + ENVELOPE_BYTES;
     this.onInternalError = options.onInternalError;
     this.certificateName = options.certificateNameOf?.(session.socket);
     this.heldBytes = new HeldBytes(HELD_BYTES_MAX, allHeldBytes);
+    this.unsentBytes = new HeldBytes(options.unsentBytesMax ?? UNSENT_BYTES_MAX, allUnsentBytes);
     this.#session = session;
     this.#keepAlive = options.keepAlive;
     this.#onEnded = onEnded;

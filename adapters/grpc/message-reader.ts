@@ -9,7 +9,7 @@ import { GRPC_PREFIX_BYTES } from "../../core/api/v3/grpc-message.ts";
 import { QuorateError, errMessageTooLarge, errTooManyRequests } from "../../core/errors.ts";
 import { unpack } from "./compression.ts";
 
-/** Bytes of messages that are not whole yet, of several readers. */
+/** Bytes that are held for several calls together: of messages that are not whole yet, or of replies that are not taken. */
 export class HeldBytes {
   readonly #bytesMax: number;
   /** Of which these are a part. */

@@ -190,6 +190,13 @@ describe("exchanges over Fetch", () => {
     expect(new Uint8Array(await raw.arrayBuffer())).toEqual(sent);
   });
 
+  test("a client that breaks off in the middle of its body is no error of ours", async () => {
+    const { ask, errors } = await setUp({ routes: route(() => ({ status: 200, headers: {}, body: ascii("") })) });
+    const body = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(new Error("gone")) });
+    expect((await ask("POST", "/x/a", { body, duplex: "half" } as RequestInit)).status).toBe(400);
+    expect(errors).toEqual([]);
+  });
+
   test("a body above the limit is refused, announced or not", async () => {
     const { ask } = await setUp({ routes: route(() => ({ status: 200, headers: {}, body: ascii("") })) });
     expect((await ask("POST", "/x/a", { body: "b".repeat(BODY_MAX) })).status).toBe(200);

@@ -58,9 +58,17 @@ export async function answerFetch(
   return toResponse(reply, request, binding);
 }
 
+/** Nobody is there to read it. */
+const BROKEN_OFF: ApiReply = { status: 400, headers: {}, body: EMPTY };
+
 async function answer(route: TableRoute, sent: Request, request: ApiRequest, binding: FetchBinding): Promise<ApiReply> {
   if (route.stream) return await route.handle({ ...request, chunks: chunksOf(sent) });
-  const body = await readBody(sent, binding.bodyBytesMax);
+  let body: Bytes | undefined;
+  try {
+    body = await readBody(sent, binding.bodyBytesMax);
+  } catch {
+    return BROKEN_OFF; // by the client, whose doing it is; nothing here has failed
+  }
   return body === undefined ? bodyTooLargeReply(request.path) : await route.handle({ ...request, body });
 }
 

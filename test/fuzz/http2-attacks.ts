@@ -327,6 +327,7 @@ const neverReads: Attack = {
     // Either the windows are shut, or they are open and the socket is not read.
     const shut = random.chance(50);
     const connection = await RawConnection.http2(target.port, [[INITIAL_WINDOW, shut ? 0 : 2 ** 31 - 1]]);
+    check((await connection.probe()) === "alive", () => "a connection with windows of its own is not served");
     if (!shut) connection.send(frame(FRAME.windowUpdate, 0, 0, Buffer.from([0x7f, 0, 0, 0])));
     if (!shut) connection.pause();
     const count = 2_000;
@@ -335,6 +336,8 @@ const neverReads: Attack = {
       connection.send(...Array.from({ length: 50 }, (_, k) => call(oddStream(n + k), RANGE, request)));
       await connection.flushed(50);
     }
+    // Headers come also where no data may.
+    if (shut) check(await connection.until(() => connection.answered >= count || connection.isOver), () => "calls are not answered");
     await untilOthersAreServed(target);
     connection.destroy();
     return count;

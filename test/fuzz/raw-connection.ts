@@ -18,6 +18,8 @@ export class RawConnection {
   #rest = Buffer.alloc(0);
   /** Streams that the server has ended or reset. */
   readonly #done = new Set<number>();
+  /** Streams on which anything was said to the client. */
+  readonly #answered = new Set<number>();
   /** Numbers of pings: sent, and answered. */
   #pings = 0;
   #pongs = 0;
@@ -68,6 +70,11 @@ export class RawConnection {
   /** The stream has had an answer to its end, or was reset, or the whole connection is over. */
   isDone(stream: number): boolean {
     return this.isOver || this.#done.has(stream);
+  }
+
+  /** How many streams have had headers or a reset. */
+  get answered(): number {
+    return this.#answered.size;
   }
 
   send(...bytes: Uint8Array[]): void {
@@ -147,6 +154,7 @@ export class RawConnection {
 
   #frame({ type, flags, stream, payload }: Frame): void {
     const ack = (flags & FLAG.ack) !== 0;
+    if (type === FRAME.headers || type === FRAME.rstStream) this.#answered.add(stream);
     if (type === FRAME.settings && !ack) {
       this.#initialWindow ??= initialWindowOf(payload);
       this.send(frame(FRAME.settings, FLAG.ack, 0));
