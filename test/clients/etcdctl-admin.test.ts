@@ -5,7 +5,7 @@ import { tempDir } from "../helpers/temp-dir.ts";
 import { CAN_COMPARE, expectSame, lines } from "./sides.ts";
 
 describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
-  test("lease grant, revoke, timetolive, keep-alive, list", async () => {
+  test.concurrent("lease grant, revoke, timetolive, keep-alive, list", async () => {
     const shown = await expectSame(async (shell) => {
       const granted = await shell.run("etcdctl lease grant 100");
       const id = /lease ([0-9a-f]+) /.exec(granted.stdout)![1]!;
@@ -30,7 +30,7 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     expect(shown).toContain("attached keys([held])");
   });
 
-  test("lease grant: what is attached is gone when it ends, and its keeper is told", async () => {
+  test.concurrent("lease grant: what is attached is gone when it ends, and its keeper is told", async () => {
     await expectSame(async (shell) => {
       const granted = await shell.run("etcdctl lease grant 1");
       const id = /lease ([0-9a-f]+) /.exec(granted.stdout)![1]!;
@@ -42,7 +42,7 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     });
   });
 
-  test("user, role and auth, from the first user to the end", async () => {
+  test.concurrent("user, role and auth, from the first user to the end", async () => {
     const as = (user: string, ...commands: string[]): string[] => commands.map((command) => `etcdctl --user ${user} ${command}`);
     const shown = await expectSame(
       lines(
@@ -87,12 +87,13 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     expect(shown).toContain("etcdserver: permission denied");
   });
 
-  test("member list, add, update, promote and remove, of a member alone", async () => {
+  test.concurrent("member list, add, update, promote and remove, of a member alone", async () => {
     const shown = await expectSame(async (shell) => {
       await shell.run("etcdctl member list");
       await shell.run("etcdctl member list -w json");
       const added = await shell.run("etcdctl member add new --learner --peer-urls=http://127.0.0.1:1 | grep -v INITIAL_CLUSTER=");
-      const id = /Member\s+([0-9a-f]+) added/.exec(added.stdout)![1]!;
+      const id = /Member\s+([0-9a-f]+) added/.exec(added.stdout)?.[1];
+      if (id === undefined) throw new Error(`member add: ${added.stdout} ${added.stderr}`);
       // By their names: ids are random, and so is their order.
       await shell.run("etcdctl member list | sort -t, -k2");
       await shell.run(`etcdctl member update ${id} --peer-urls=http://127.0.0.1:2`);
@@ -109,7 +110,7 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     expect(shown).toContain("can only promote a learner member which is in sync with leader");
   });
 
-  test("compaction, defrag, alarm, endpoint, check, move-leader", async () => {
+  test.concurrent("compaction, defrag, alarm, endpoint, check, move-leader", async () => {
     const shown = await expectSame(
       lines(
         "etcdctl put a 1",
@@ -142,7 +143,7 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     expect(shown).toContain("bad leader transferee");
   });
 
-  test("alarm list and disarm when the quota is spent", async () => {
+  test.concurrent("alarm list and disarm when the quota is spent", async () => {
     const shown = await expectSame(
       async (shell) => {
         await shell.quietly("for n in 1 2 3 4 5 6 7 8; do head -c 300000 /dev/zero | tr '\\0' x | etcdctl put fill; done");
@@ -161,7 +162,7 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     expect(shown).toContain("alarm:NOSPACE");
   });
 
-  test("snapshot save", async () => {
+  test.concurrent("snapshot save", async () => {
     const file = join(tempDir("etcdctl"), "snapshot");
     await expectSame(async (shell) => {
       await shell.quietly("etcdctl put a 1");

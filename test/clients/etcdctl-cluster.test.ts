@@ -5,7 +5,10 @@ import { CAN_COMPARE, SIDES, startSide } from "./sides.ts";
 import { Transcript } from "./transcript.ts";
 import { untilTrue } from "../helpers/until-ready.ts";
 
-describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on three members of %s", (side) => {
+/** Sides are tried side by side, the tests of one in turn. */
+const IN_TURN = { concurrent: false };
+
+describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on three members of %s", { concurrent: true }, (side) => {
   let cluster: Cluster;
   let shell: Transcript;
 
@@ -16,8 +19,11 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on three members of %s", (sid
   }, 60_000);
   afterAll(() => cluster.stop());
 
-  test("endpoint status, health and hashkv of all members", async () => {
+  test("endpoint status, health and hashkv of all members", IN_TURN, async () => {
     await shell.quietly("etcdctl put a 1");
+    // A member's own addresses are known once it has said them, which may be after it serves.
+    const list = async (): Promise<string> => (await shell.quietly("etcdctl member list")).stdout;
+    await untilTrue(async () => (await list()).match(/, started, /g)?.length === 3, { what: () => "three started members" });
     const { stdout } = await shell.quietly("etcdctl endpoint status --cluster -w json");
     const members = JSON.parse(stdout) as { Endpoint: string; Status: { leader: number; header: { member_id: number } } }[];
     expect(members.map(({ Endpoint }) => Endpoint).toSorted()).toEqual(cluster.urls.toSorted());
@@ -28,7 +34,7 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on three members of %s", (sid
     expect(hashes).toHaveLength(3);
   });
 
-  test("move-leader hands over to the member that is named", async () => {
+  test("move-leader hands over to the member that is named", IN_TURN, async () => {
     const leader = await cluster.untilLeader();
     const target = cluster.members.find(({ name }) => name !== leader)!;
     const id = BigInt((await cluster.statuses()).get(target.name)!.id).toString(16);
@@ -43,7 +49,7 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on three members of %s", (sid
     expect(await cluster.untilLeader()).toBe(target.name);
   });
 
-  test("member add --learner, promote and remove", async () => {
+  test("member add --learner, promote and remove", IN_TURN, async ({ expect }) => {
     const place = await cluster.place("m4");
     // etcd refuses to change members in the first seconds.
     let added = "";
@@ -65,7 +71,7 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on three members of %s", (sid
     expect((await shell.quietly("etcdctl member list")).stdout.trim().split("\n")).toHaveLength(3);
   });
 
-  test("a client with all endpoints goes on when a member is killed; its watch misses nothing", async () => {
+  test("a client with all endpoints goes on when a member is killed; its watch misses nothing", IN_TURN, async () => {
     const watching = shell.start("etcdctl watch --prefix w/ --rev=1");
     await shell.quietly("etcdctl put w/1 x");
     await watching.until(/w\/1\n/);
@@ -81,8 +87,8 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on three members of %s", (sid
   });
 });
 
-describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl make-mirror from %s", (side) => {
-  test("make-mirror copies what is there and what comes, to the other kind of server too", async () => {
+describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl make-mirror from %s", { concurrent: true }, (side) => {
+  test("make-mirror copies what is there and what comes, to the other kind of server too", IN_TURN, async ({ expect }) => {
     const [source, target] = await Promise.all([startSide(side), startSide(side === "etcd" ? "quorate" : "etcd")]);
     try {
       const shell = new Transcript({ url: source.url });

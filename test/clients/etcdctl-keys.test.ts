@@ -4,7 +4,7 @@ import { CAN_COMPARE, expectSame, lines } from "./sides.ts";
 import type { Transcript } from "./transcript.ts";
 
 describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
-  test("put and get with all flags", async () => {
+  test.concurrent("put and get with all flags", async () => {
     const shown = await expectSame(
       lines(
         "etcdctl put /a/1 one",
@@ -60,7 +60,7 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     expect(shown).toContain("etcdserver: mvcc: required revision is a future revision");
   });
 
-  test("get -w protobuf", async () => {
+  test.concurrent("get -w protobuf", async () => {
     // The header holds ids, whose length differs: only what follows it is compared.
     const withoutHeader = async (shell: Transcript): Promise<void> => {
       await shell.quietly("etcdctl put a 1; etcdctl put b 2");
@@ -71,7 +71,7 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     expect(await expectSame(withoutHeader)).toContain("12");
   });
 
-  test("txn, typed and piped", async () => {
+  test.concurrent("txn, typed and piped", async () => {
     const typed = (text: string, flags = ""): string => `printf '${text}' | etcdctl txn ${flags}`;
     const shown = await expectSame(
       lines(
@@ -91,7 +91,7 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     expect(shown).toContain("etcdserver: duplicate key given in txn request");
   });
 
-  test("watch: a key, a prefix, a range, from a revision, with what was before", async () => {
+  test.concurrent("watch: a key, a prefix, a range, from a revision, with what was before", async () => {
     const watched: [flags: string, events: number][] = [
       ["k", 1],
       ["--prefix /w/", 3],
@@ -120,7 +120,7 @@ describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
     });
   });
 
-  test("watch: typed, with a command for each event, of what is compacted", async () => {
+  test.concurrent("watch: typed, with a command for each event, of what is compacted", async () => {
     const shown = await expectSame(async (shell) => {
       await shell.quietly("etcdctl put a 1; etcdctl put a 2; etcdctl put a 3; etcdctl compaction 3");
       await shell.run("etcdctl watch a --rev=2");

@@ -1,12 +1,16 @@
 /** `etcdctl lock` and `elect`, which are the recipes of Go's client, against each other and against the lock service of the JSON gateway. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ServerProcess } from "../helpers/start-server.ts";
+import { untilTrue } from "../helpers/until-ready.ts";
 import { Program } from "./program.ts";
 import { CAN_COMPARE, SIDES, expectSame, startSide } from "./sides.ts";
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on %s", (side) => {
+/** Sides are tried side by side, the tests of one in turn. */
+const IN_TURN = { concurrent: false };
+
+describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on %s", { concurrent: true }, (side) => {
   let server: ServerProcess;
 
   beforeAll(async () => void (server = await startSide(side)));
@@ -31,9 +35,9 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on %s", (side) => {
 
   /** Waits until so many wait for it or have it. */
   const untilInLine = (name: string, count: number): Promise<void> =>
-    expect.poll(() => keysUnder(`${name}/`), { timeout: 20_000 }).toHaveLength(count);
+    untilTrue(async () => (await keysUnder(`${name}/`)).length === count, { what: () => `${count} in line for ${name}` });
 
-  test("lock: two holders exclude each other, in the order of their coming", async () => {
+  test("lock: two holders exclude each other, in the order of their coming", IN_TURN, async () => {
     const first = etcdctl("lock", "door");
     await first.until(/^door\/[0-9a-f]+\n/);
     const second = etcdctl("lock", "door");
@@ -45,7 +49,7 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on %s", (side) => {
     expect(await keysUnder("door/")).toEqual([]);
   });
 
-  test("lock: who is killed loses it after the time to live", async () => {
+  test("lock: who is killed loses it after the time to live", IN_TURN, async () => {
     const first = etcdctl("lock", "dead", "--ttl", "2");
     await first.until(/^dead\//);
     const second = etcdctl("lock", "dead");
@@ -56,14 +60,14 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on %s", (side) => {
     await second.kill("SIGINT");
   });
 
-  test("lock: runs a command with the key, and ends with its code", async () => {
+  test("lock: runs a command with the key, and ends with its code", IN_TURN, async () => {
     const { code, stdout } = await etcdctl("lock", "job", "--", "sh", "-c", "echo $ETCD_LOCK_KEY at $ETCD_LOCK_REV; exit 3").ended;
     expect(stdout).toMatch(/^job\/[0-9a-f]+ at \d+\n/);
     expect(code).toBe(1); // as etcdctl has it, whatever the command's is
     expect(await keysUnder("job/")).toEqual([]);
   });
 
-  test("lock: /v3/lock/lock and etcdctl exclude each other", async () => {
+  test("lock: /v3/lock/lock and etcdctl exclude each other", IN_TURN, async () => {
     const holder = etcdctl("lock", "both");
     await holder.until(/^both\//);
     const { ID } = await post("lease/grant", { TTL: "60" });
@@ -81,7 +85,7 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on %s", (side) => {
     await next.kill("SIGINT");
   });
 
-  test("elect: a leader, one that waits, and one that listens", async () => {
+  test("elect: a leader, one that waits, and one that listens", IN_TURN, async () => {
     const first = etcdctl("elect", "chief", "one");
     await first.until(/^chief\/[0-9a-f]+\none\n/);
     const listener = etcdctl("elect", "--listen", "chief");
@@ -101,7 +105,7 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on %s", (side) => {
 });
 
 describe.skipIf(!CAN_COMPARE)("etcdctl", () => {
-  test("lock and elect without a name", async () => {
+  test("lock and elect without a name", IN_TURN, async () => {
     await expectSame(async (shell) => {
       for (const command of ["lock", "elect", "elect name", "elect --listen", "elect --listen a b", "lock a --ttl x"]) {
         await shell.run(`timeout 10 etcdctl ${command}`);

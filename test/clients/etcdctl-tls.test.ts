@@ -10,7 +10,10 @@ import { CAN_COMPARE, SIDES } from "./sides.ts";
 import { Transcript } from "./transcript.ts";
 import { untilTrue } from "../helpers/until-ready.ts";
 
-describe.skipIf(!CAN_COMPARE || !hasOpenssl()).each(SIDES)("etcdctl over mTLS on %s", (side) => {
+/** Sides are tried side by side, the tests of one in turn. */
+const IN_TURN = { concurrent: false };
+
+describe.skipIf(!CAN_COMPARE || !hasOpenssl()).each(SIDES)("etcdctl over mTLS on %s", { concurrent: true }, (side) => {
   let server: ServerProcess;
   let shell: Transcript;
   let authority: Authority;
@@ -32,7 +35,7 @@ describe.skipIf(!CAN_COMPARE || !hasOpenssl()).each(SIDES)("etcdctl over mTLS on
   });
   afterAll(() => server.stop());
 
-  test("put, get, watch, lease, endpoint, snapshot, lock", async () => {
+  test("put, get, watch, lease, endpoint, snapshot, lock", IN_TURN, async () => {
     const prints = async (command: string, pattern: RegExp): Promise<void> =>
       expect(await shell.quietly(command)).toMatchObject({ code: 0, stdout: expect.stringMatching(pattern) as string });
     await prints("etcdctl put a 1", /^OK\n$/);
@@ -49,7 +52,7 @@ describe.skipIf(!CAN_COMPARE || !hasOpenssl()).each(SIDES)("etcdctl over mTLS on
     await watching.kill();
   });
 
-  test("a client without a certificate, or with one of a stranger, is refused", async () => {
+  test("a client without a certificate, or with one of a stranger, is refused", IN_TURN, async () => {
     const stranger = new Authority(tempDir("clients"), "stranger").issue("client");
     for (const env of [{}, { ETCDCTL_CERT: stranger.cert, ETCDCTL_KEY: stranger.key }]) {
       const refused = new Transcript({ url, env: { ETCDCTL_CACERT: authority.cert, ...env } });
@@ -57,7 +60,7 @@ describe.skipIf(!CAN_COMPARE || !hasOpenssl()).each(SIDES)("etcdctl over mTLS on
     }
   });
 
-  test("the common name of the certificate is the user", async () => {
+  test("the common name of the certificate is the user", IN_TURN, async () => {
     await shell.quietly("etcdctl user add root:pw; etcdctl user grant-role root root; etcdctl auth enable");
     expect((await shell.quietly("etcdctl get a")).stdout).toBe("a\n1\n");
     const other = authority.issue("other", { commonName: "nobody" });

@@ -28,7 +28,7 @@ function canImport(module: string): boolean {
   }
 }
 
-describe.each(Object.entries(SCRIPTS))("Python's %s", (module, script) => {
+describe.each(Object.entries(SCRIPTS))("Python's %s", { concurrent: true }, (module, script) => {
   const servers = new Map<string, ServerProcess>();
   const has = canImport(module);
 

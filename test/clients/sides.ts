@@ -1,5 +1,6 @@
 /** The servers that a client is tried on: a real etcd, where there is one, and this project's. */
 import { execFileSync } from "node:child_process";
+import { freePort } from "../helpers/free-port.ts";
 import { etcdVersion, startEtcd } from "../helpers/start-etcd.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
@@ -17,9 +18,13 @@ export interface StartOptions {
   readonly flags?: readonly string[];
 }
 
-export function startSide(side: Side, options: StartOptions = {}): Promise<ServerProcess> {
+export async function startSide(side: Side, options: StartOptions = {}): Promise<ServerProcess> {
   // How long a hash takes is not compared.
-  return side === "etcd" ? startEtcd({ ...options, flags: ["--bcrypt-cost=4", ...(options.flags ?? [])] }) : startQuorate(options);
+  if (side === "etcd") return startEtcd({ ...options, flags: ["--bcrypt-cost=4", ...(options.flags ?? [])] });
+  // A port of its own for other members too: who adds one opens it.
+  const peers = `http://127.0.0.1:${await freePort()}`;
+  const flags = ["--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", `default=${peers}`];
+  return startQuorate({ ...options, flags: [...flags, ...(options.flags ?? [])] });
 }
 
 /** The version of etcdctl on the path, or undefined when there is none. */
