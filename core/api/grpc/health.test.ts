@@ -26,19 +26,18 @@ function setUp() {
   return { member, looks, check, watch, look: () => looks.forEach((one) => one()) };
 }
 
-const raise = (member: LocalMember, action: "activate" | "deactivate") =>
-  member.propose({ kind: "alarm", action, alarm: { memberId: member.memberId, alarm: "nospace" } });
+function loseLeader(member: LocalMember): void {
+  const { status } = member;
+  member.status = () => ({ ...status.call(member), leaderId: "0" });
+}
 
 describe("Check", () => {
-  test("serves with a leader and without alarms", async () => {
+  test("serves with a leader, also when the space is used up", async () => {
     const { member, check } = setUp();
     expect(check.call({ service: "" }, call)).toEqual({ status: SERVING });
-    await raise(member, "activate");
-    expect(check.call({ service: "" }, call)).toEqual({ status: NOT_SERVING });
-    await raise(member, "deactivate");
+    await member.propose({ kind: "alarm", action: "activate", alarm: { memberId: member.memberId, alarm: "nospace" } });
     expect(check.call({ service: "" }, call)).toEqual({ status: SERVING });
-    const { status } = member;
-    member.status = () => ({ ...status.call(member), leaderId: "0" });
+    loseLeader(member);
     expect(check.call({ service: "" }, call)).toEqual({ status: NOT_SERVING });
   });
 
@@ -56,7 +55,7 @@ describe("Watch", () => {
     expect(await told.next()).toEqual({ done: false, value: { status: SERVING } });
     const next = told.next();
     look();
-    await raise(member, "activate");
+    loseLeader(member);
     look();
     expect(await next).toEqual({ done: false, value: { status: NOT_SERVING } });
     const end = told.next();

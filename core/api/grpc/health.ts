@@ -1,6 +1,7 @@
 /**
  * `grpc.health.v1.Health`: whether this member serves, for load balancers and probes that speak gRPC. It is one service, named "", as in
- * etcd, and serves while it knows a leader and no alarm is raised: what `/health` asks of it, without a read. (etcd 3.4 always serves.)
+ * etcd, and serves while it knows a leader. An alarm does not end that: clients that balance by health are those who free the space. (etcd
+ * 3.4 always serves.)
  * Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md.
  */
 import { QuorateError } from "../../errors.ts";
@@ -40,7 +41,7 @@ export interface HealthDeps {
 export function healthService({ member, every }: HealthDeps): Service {
   const statusOf = ({ service }: HealthCheckRequest): number => {
     if (service !== "") return SERVICE_UNKNOWN;
-    return member.status().leaderId !== "0" && member.store.alarms().length === 0 ? SERVING : NOT_SERVING;
+    return member.status().leaderId !== "0" ? SERVING : NOT_SERVING;
   };
   const check = (request: HealthCheckRequest): HealthCheckResponse => {
     const status = statusOf(request);
