@@ -184,7 +184,8 @@ export class Simulation {
   isSpare(member: Member): boolean {
     const left = new Set(this.members.filter((one) => one !== member && !one.gone && !one.lost).map(({ id }) => id));
     const enough = (ids: readonly NodeId[]): boolean => ids.length === 0 || ids.filter((id) => left.has(id)).length * 2 > ids.length;
-    return this.configs().every(({ voters, outgoing }) => enough(voters) && enough(outgoing));
+    const configs = this.configs();
+    return configs.length > 0 && configs.every(({ voters, outgoing }) => enough(voters) && enough(outgoing)); // none: nobody is up yet
   }
 
   /** As few as are a quorum of every configuration that there may be; the others are cut off or dead. */
@@ -291,7 +292,9 @@ export class Simulation {
     const isSettled = (): boolean => this.#present().length > 0 && !this.#present().some((member) => member.lost);
     while (this.members.some((member) => member.lost) && !isSettled() && engine.now < deadline) {
       this.faults.removeLost();
-      await engine.run({ time: engine.now + 1000, until: () => false });
+      const before = engine.now;
+      await engine.run({ time: before + 1000, until: () => false });
+      if (engine.now === before) return; // nothing happens any more
     }
   }
 
