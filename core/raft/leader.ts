@@ -10,7 +10,7 @@ import type { AppendReply, HeartbeatReply, SnapshotReply } from "./messages.ts";
 import { type Progress, acknowledge, becomeProbe, becomeReplicate, freeInflight, newProgress, reject } from "./progress.ts";
 import { committedIndex } from "./quorum.ts";
 import { advanceReads } from "./reads.ts";
-import { bestSuccessor, feedAll, traceProgress } from "./replication.ts";
+import { bestSuccessor, feedAll, sendHeartbeat, traceProgress } from "./replication.ts";
 import { becomeFollower } from "./roles.ts";
 import { type RaftState, appendEntry, currentConfig, currentConfigIndex, protocolError, send, setCommit } from "./state.ts";
 import type { Config, Entry, Index, NodeId } from "./types.ts";
@@ -150,19 +150,27 @@ function afterCommit(state: RaftState): void {
   becomeFollower(state, state.term, null);
 }
 
+/** A peer that lost what it acknowledged is counted nowhere any more. */
+function forgot(state: RaftState, progress: Progress): void {
+  if (progress.amnesiac) return;
+  progress.amnesiac = true;
+  state.amnesiaTotal++;
+  state.options.trace?.({ node: state.id, term: state.term, event: "amnesia", of: progress.id });
+}
+
 /**
  * A word from a peer, whatever it says. A lower log end than was acknowledged is believed only of a newer boot: from the same one it
  * is merely late.
  */
 function heard(state: RaftState, progress: Progress, reply: AppendReply | HeartbeatReply): void {
   progress.active = true;
-  if (reply.amnesiac && !progress.amnesiac) {
-    progress.amnesiac = true;
-    state.amnesiaTotal++;
-    state.options.trace?.({ node: state.id, term: state.term, event: "amnesia", of: progress.id });
-  }
+  if (reply.amnesiac) forgot(state, progress);
   if (reply.boot > progress.boot) {
     if (progress.boot > 0 && reply.lastIndex < progress.match) {
+      // It acknowledged more in this term, so that its disk lost the rest. Told before the leader forgets what it acknowledged: once
+      // that is refilled, nothing would show the peer that it must not vote.
+      forgot(state, progress);
+      sendHeartbeat(state, progress);
       progress.match = 0;
       becomeProbe(progress);
       progress.next = Math.min(reply.lastIndex, state.log.last) + 1;

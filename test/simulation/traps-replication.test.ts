@@ -264,6 +264,30 @@ test("T29: a follower that lost its tail is told apart from a late answer, stops
   expect(lab.state("b").vote).toBeNull();
 });
 
+test("T29: a lost tail is noticed too when an append is the first word after the restart", () => {
+  const lab = new Lab({ voters: ["a", "b", "c"] });
+  lab.elect("a");
+  lab.run(2);
+  lab.propose("a", 5);
+  lab.deliver();
+  lab.run(2);
+  lab.crash("b");
+  const { disk } = lab.host("b");
+  disk.entries.length -= 3; // the disk lied
+  disk.hard = { ...disk.hard, commit: 1 };
+  // The checks would complain of exactly this.
+  for (const id of ["a", "b", "c"]) Object.assign(lab.host(id).events, { stepped: () => undefined, applied: () => undefined });
+  lab.restart("b");
+  lab.wire = [];
+  lab.propose("a"); // no heartbeat comes between: its refusal is how the leader learns of it
+  lab.deliver();
+  expect(lab.state("b").amnesiac).toBe(true);
+  expect(lab.host("b").disk.hard.amnesiac).toBe(true);
+  expect(lab.node("a").status()).toMatchObject({ role: "leader", amnesiaTotal: 1, progress: { b: { amnesiac: true } } });
+  lab.run(2);
+  expect(lab.state("b").log.last).toBe(lab.state("a").log.last); // it catches up
+});
+
 test("T35: a full quota blocks neither leaving a joint configuration nor a new leader, and does not leak (etcd raft, MaxUncommittedEntriesSize)", () => {
   const lab = new Lab({ voters: ["a", "b", "c"], limits: { maxUncommittedBytes: 100 } });
   lab.elect("a");
