@@ -1,4 +1,5 @@
 /** The command `serve`: a server that owns its process. It prints where it listens, ends by signals, and says why when it cannot go on. */
+import { setFlagsFromString } from "node:v8";
 import { isQuorateError } from "../core/errors.ts";
 import { ConfigError, strangeVariables } from "./config.ts";
 import { type Logger, createLogger } from "./logger.ts";
@@ -13,6 +14,7 @@ const REFRESH_MS = 10_000;
 
 /** Runs until a signal or a failure ends the process. @throws ConfigError before anything was done */
 export async function serve(settings: Settings): Promise<void> {
+  keepCollectionsShort();
   const format = settings["log-format"];
   const logger = createLogger(settings["log-level"], format === "plain" || (format === "auto" && process.stderr.isTTY));
   exitOnBugs(logger);
@@ -45,6 +47,14 @@ export async function serve(settings: Settings): Promise<void> {
   console.log(greeting(server));
   logger.info({ urls, dataDirectory, pid: process.pid, node: process.versions.node }, "listening");
   void serving.then(() => logger.info("ready to serve"));
+}
+
+/**
+ * The young generation stays as small as it begins. What is in use of it is little, but streams of HTTP/2 that are over are copied all the
+ * same (Node 24), so that a large one means pauses of 25 ms, several a second: docs/performance.md has the figures.
+ */
+function keepCollectionsShort(): void {
+  setFlagsFromString("--semi-space-growth-factor=1");
 }
 
 function greeting({ urls, dataDirectory }: RunningServer): string {
