@@ -76,6 +76,11 @@ export class Member {
     this.wallOffset = drift === 0 ? 0 : this.#chance.int(-60_000, 60_000);
   }
 
+  /** Whether it may refuse to start, since a bit of its disk was flipped. */
+  get isDoubtful(): boolean {
+    return this.running === null && this.#rotten.size > 0;
+  }
+
   get up(): boolean {
     return this.running?.ready === true && this.running.life.alive;
   }

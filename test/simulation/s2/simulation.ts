@@ -182,19 +182,19 @@ export class Simulation {
 
   /** Whether without it there is a majority of each configuration that somebody may have, of members that can come back. */
   isSpare(member: Member): boolean {
-    const left = new Set(this.members.filter((one) => one !== member && !one.gone && !one.lost).map(({ id }) => id));
+    const left = new Set(this.members.filter((one) => one !== member && !one.gone && !one.lost && !one.isDoubtful).map(({ id }) => id));
     const enough = (ids: readonly NodeId[]): boolean => ids.length === 0 || ids.filter((id) => left.has(id)).length * 2 > ids.length;
     const configs = this.configs();
     return configs.length > 0 && configs.every(({ voters, outgoing }) => enough(voters) && enough(outgoing)); // none: nobody is up yet
   }
 
-  /** As few as are a quorum of every configuration that there may be; the others are cut off or dead. */
+  /** As few as are a quorum of every configuration that there may be, of disks that are whole; the others are cut off or dead. */
   #chooseCore(): Set<Member> {
     const configs = this.configs();
     const core = new Set(this.members.filter((member) => member.id !== null && !member.gone && !member.lost));
     const enough = (ids: readonly NodeId[]): boolean =>
       ids.length === 0 || ids.filter((id) => [...core].some((member) => member.id === id)).length * 2 > ids.length;
-    for (const member of this.#chance.shuffle([...core])) {
+    for (const member of this.#chance.shuffle([...core]).sort((a, b) => Number(b.isDoubtful) - Number(a.isDoubtful))) {
       core.delete(member);
       if (!configs.every(({ voters, outgoing }) => enough(voters) && enough(outgoing))) core.add(member);
     }
