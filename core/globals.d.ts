@@ -14,3 +14,17 @@ declare function atob(base64: string): string;
 declare function btoa(bytes: string): string;
 /** Runs `task` after the present one, before timers: used to gather one batch of proposals. */
 declare function queueMicrotask(task: () => void): void;
+/** Tells those who work on something that nobody waits for it any longer. */
+interface AbortSignal {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: "abort", listener: () => void, options?: { once?: boolean }): void;
+  removeEventListener(type: "abort", listener: () => void): void;
+  throwIfAborted(): void;
+}
+declare class AbortController {
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+}
+/** Of the Web Crypto API, the digest: names of requests that must not be done twice are kept as their SHA-256. */
+declare const crypto: { readonly subtle: { digest(algorithm: "SHA-256", data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> } };
