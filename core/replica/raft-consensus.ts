@@ -6,8 +6,8 @@
  * to the log, and when that is durable the core hears of it and the messages that had to wait leave. Several writes may be under way;
  * the log keeps their order. Applying is synchronous, in order, each entry once a run.
  */
-import { QuorateError, errLeaderChanged, errNoLeader, errStopped, errTimeout } from "../errors.ts";
-import { must } from "../invariant.ts";
+import { QuorateError, errLeaderChanged, errNoLeader, errStopped, errTimeout, isQuorateError } from "../errors.ts";
+import { InvariantError, must } from "../invariant.ts";
 import { type ConfigChange, foundingLog, isGone, membersOf } from "../raft/config-change.ts";
 import { DEFAULT_LIMITS, type Limits } from "../raft/limits.ts";
 import { type Message, isMessage } from "../raft/messages.ts";
@@ -259,7 +259,8 @@ export class RaftConsensus implements Consensus {
     if (this.#leading) this.#handOver();
     this.#stopped = true;
     this.#installing = null;
-    if (this.#writes.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    // Of a device that failed nothing is waited for.
+    if (this.#writes.length > 0 && this.#host !== null) await new Promise<void>((resolve) => this.#idle.push(resolve));
     this.#failReads(errStopped());
     this.#failChanges(errStopped());
     this.#host = null;
@@ -625,7 +626,7 @@ export class RaftConsensus implements Consensus {
     node.compacted(done);
     this.#pump();
     const { first } = node.status();
-    await this.#storage.compact(Math.min(done.index, first - 1));
+    await this.#stored(this.#storage.compact(Math.min(done.index, first - 1)));
     return done;
   }
 
@@ -637,12 +638,22 @@ export class RaftConsensus implements Consensus {
   }
 
   async #write(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<SnapshotMeta> {
-    const writer = await this.#storage.createSnapshot(meta);
+    const writer = await this.#stored(this.#storage.createSnapshot(meta));
     try {
-      for await (const chunk of chunks) await writer.write(chunk);
-      return await writer.commit();
+      for await (const chunk of chunks) await this.#stored(writer.write(chunk));
+      return await this.#stored(writer.commit());
     } catch (error) {
       await writer.abort();
+      throw error;
+    }
+  }
+
+  /** A device that failed once takes nothing ever after, and a follower that only fetches snapshots would try for ever: it ends instead. */
+  async #stored<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      if (error instanceof InvariantError || (isQuorateError(error) && error.reason === "storageFailed")) this.#fail(error);
       throw error;
     }
   }
