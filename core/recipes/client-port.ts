@@ -14,7 +14,7 @@ export interface AsOf {
 }
 
 export interface CallOptions {
-  /** Whoever asked does not wait any longer; what was sent may still take effect. */
+  /** Whoever asked does not wait any longer: the call rejects with the signal's reason; what was sent may still take effect. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -52,11 +52,14 @@ export interface Store {
   /** A transaction is also the way to put, delete and append. @throws QuorateError leaseNotFound, noSpace, tooManyOps … */
   txn(request: TxnRequest, options?: CallOptions): Promise<TxnResult & AsOf>;
   /**
-   * Events of a range from a revision on, without gap or repeat. A connection that breaks is made anew inside. Ends when `signal` fires,
-   * without throwing. @throws QuorateError compacted, with `details.compactRevision`: read the state and watch from there
+   * Events of a range from a revision on, without gap or repeat; each iteration is a watch of its own. A connection that breaks is made
+   * anew inside. Ends when `signal` fires, or by `return()` of the iterator, at once and without throwing. @throws QuorateError compacted, with `details.compactRevision`: read the state and watch from there
    */
   watch(request: WatchRequest): AsyncIterable<WatchBatch>;
-  /** Granting an id anew that is there already with the same TTL is the same act. @throws QuorateError leaseTtlTooLarge */
+  /**
+   * Granting an id anew that is there already with the same TTL is the same act; the TTL begins anew.
+   * @throws QuorateError leaseTtlTooLarge; leaseExists when it is there with another TTL
+   */
   grant(id: LeaseId, ttlSeconds: number, options?: CallOptions): Promise<void>;
   /** @returns the TTL in seconds, which begins anew @throws QuorateError leaseNotFound */
   keepAlive(id: LeaseId, options?: CallOptions): Promise<number>;

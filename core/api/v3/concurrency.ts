@@ -28,7 +28,7 @@ import {
   type TxnResult,
 } from "../../store/command.ts";
 import type { Cancellation } from "./cancellation.ts";
-import { WatchReader } from "./watch-reader.ts";
+import { WatchReader } from "../watch-reader.ts";
 import type { Every } from "./watch.ts";
 
 /** Of a lease that is granted because the request names none. */
