@@ -96,6 +96,22 @@ export function errSessionExpired(of: "mutex" | "election"): QuorateError {
 /** Whoever asked does not wait any longer. */
 export const errWaitCanceled = make("canceled", "waitCanceled", "context canceled");
 
+// ---- recipes
+/** What was held by a session is held no longer, or may not be: its time is over, or the store says that its lease or key is gone. */
+export function errSessionLost(why: string, details: ErrorDetails = {}): QuorateError {
+  return new QuorateError("aborted", "sessionLost", `the session is lost: ${why}`, details);
+}
+
+/** Somebody else has what was asked for. */
+export function errHeld(what: string, details: ErrorDetails = {}): QuorateError {
+  return new QuorateError("aborted", "held", `${what} is held by another`, details);
+}
+
+/** What was asked for contradicts what is there. */
+export function errConflict(message: string, details: ErrorDetails = {}): QuorateError {
+  return new QuorateError("aborted", "conflict", message, details);
+}
+
 // ---- sessions
 /** A command with a lower number than the session's last one: whoever sends it has lost count. */
 export function errSequencePassed(sequence: number, last: number): QuorateError {

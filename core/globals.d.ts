@@ -28,3 +28,7 @@ declare class AbortController {
 }
 /** Of the Web Crypto API, the digest: names of requests that must not be done twice are kept as their SHA-256. */
 declare const crypto: { readonly subtle: { digest(algorithm: "SHA-256", data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> } };
+/** Names the method that `await using` calls. Where a host does not know it yet, the method is there and nobody calls it. */
+interface SymbolConstructor {
+  readonly asyncDispose: unique symbol;
+}

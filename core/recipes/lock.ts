@@ -1,0 +1,204 @@
+/**
+ * Locks: one holder at a time, in the order in which they came. The keys are those of etcd's `concurrency` package, so that `etcdctl lock
+ * /quorate/locks/<name>`, a Go `concurrency.Mutex` and this exclude one another.
+ *
+ * The holder is whoever's key was created first; that revision is the fence.
+ */
+import type { Bytes } from "../bytes/bytes.ts";
+import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
+import { errHeld, errSessionLost } from "../errors.ts";
+import type { KeyValue, LeaseId } from "../store/command.ts";
+import type { ReadOptions, RecipeContext } from "./client-port.ts";
+import { Hold, type Place, ownKey } from "./hold.ts";
+import { type Entry, firstOp, joinEmptyLine, joinLine, keyInLine, untilFirst } from "./line.ts";
+import { prefixOf } from "./names.ts";
+import { repeat } from "./repeat.ts";
+import { createdAt, deleteOp, foundAt, keysUnder, oneKey, readOf, txnOf } from "./requests.ts";
+import { Session, checkLease } from "./session.ts";
+import { type TurnOptions, type WaitOptions, giveUpSession, giveUpTurn, waitTurn, withSession } from "./turns.ts";
+
+const KIND = "locks";
+
+export interface LockOptions extends TurnOptions {
+  /** Who it is, for people who look. */
+  readonly owner?: string | undefined;
+}
+
+/** A place in the line of a lock, kept for as long as its session is renewed. */
+export interface LockTicket {
+  readonly lease: LeaseId;
+  readonly key: string;
+  /** 1: next after the holder. */
+  readonly position: number;
+}
+
+/** One who holds a lock or waits for it. */
+export interface LockEntry {
+  readonly lease: LeaseId;
+  readonly key: string;
+  readonly fence: bigint;
+  /** As it was said. */
+  readonly owner: string | null;
+  /** When the place was taken, in milliseconds since 1970; null when an entry of another program does not say. */
+  readonly since: number | null;
+}
+
+export interface LockState {
+  readonly holder: LockEntry | null;
+  /** In the order of their turns. */
+  readonly line: readonly LockEntry[];
+  readonly revision: number;
+}
+
+/**
+ * Waits for the lock and takes it. Again with the same `id`, or the same session: the same hold.
+ * @throws QuorateError held when the time to wait is over, sessionLost, badField; the signal's reason
+ */
+export function acquireLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold> {
+  return withSession(context, options, async (session, ownSession) => {
+    const { place, granted } = await enter(context, name, session, ownSession, options);
+    if (granted) return new Hold(context, place);
+    await giveUpTurn(context, place, options);
+    throw errHeld(`the lock ${JSON.stringify(name)}`);
+  });
+}
+
+/** The lock at once, if nobody has it or waits for it; null otherwise. @throws QuorateError sessionLost, badField */
+export function tryLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold | null> {
+  return withSession(context, options, async (session, ownSession) => {
+    const found = await joinEmptyLine(context, entryOf(context, name, session, ownSession, options));
+    if ("session" in found) return new Hold(context, found);
+    await giveUpSession(session, options);
+    return null;
+  });
+}
+
+/** As `acquireLock`; but when the time to wait is over, the place in the line is kept for as long as the session is renewed. */
+export function queueForLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold | LockTicket> {
+  return withSession(context, options, async (session, ownSession) => {
+    const { place, granted } = await enter(context, name, session, ownSession, options);
+    return granted ? new Hold(context, place) : ticketOf(context, name, place);
+  });
+}
+
+/**
+ * Goes on waiting with a ticket, or holding with the lease of a hold; renews it.
+ * @throws QuorateError sessionLost when the place is gone
+ */
+export async function resumeLock(
+  context: RecipeContext,
+  name: string,
+  lease: LeaseId,
+  options: WaitOptions = {},
+): Promise<Hold | LockTicket> {
+  const prefix = prefixOf(KIND, name);
+  const session = await Session.resume(context, lease, options.signal);
+  try {
+    const place = await findPlace(context, prefix, session, options.signal);
+    const granted = await waitTurn(context, session, options, (signal) => untilFirst(context, prefix, place, signal));
+    return granted ? new Hold(context, place) : await ticketOf(context, name, place);
+  } catch (error) {
+    session.detach();
+    throw error;
+  }
+}
+
+/** Leaves the lock or its line, by the lease alone, and ends the lease. What is gone already is fine. */
+export async function releaseLock(context: RecipeContext, name: string, lease: LeaseId): Promise<void> {
+  const key = keyInLine(prefixOf(KIND, name), checkLease(lease));
+  // Nobody else's key has this lease in its name.
+  await repeat(context, () => context.store.txn(txnOf([], [deleteOp(oneKey(key))])));
+  await repeat(context, () => context.store.revoke(lease));
+}
+
+/**
+ * Takes the lock from whoever holds it; the next one in the line has it then. The writes that the former holder guards fail from now on, and
+ * its session goes on.
+ * @returns who held it; null when nobody did
+ */
+export async function breakLock(context: RecipeContext, name: string): Promise<LockEntry | null> {
+  const prefix = prefixOf(KIND, name);
+  for (;;) {
+    const [first] = foundAt(await repeat(context, () => context.store.txn(txnOf([], [firstOp(prefix)]))), 0);
+    if (first === undefined) return null;
+    const request = txnOf([createdAt(first.key, first.createRevision)], [deleteOp(oneKey(first.key))]);
+    const { succeeded } = await repeat(context, () => context.store.txn(request));
+    if (succeeded) return entryIn(first);
+  }
+}
+
+/** Who holds the lock, and who waits for it. */
+export async function lockState(context: RecipeContext, name: string, options: ReadOptions = {}): Promise<LockState> {
+  const line = readOf(keysUnder(prefixOf(KIND, name)), { sortTarget: "create", sortOrder: "ascend" });
+  const { kvs, revision } = await repeat(context, () => context.store.range(line, options), options);
+  const [holder = null, ...waiting] = kvs.map(entryIn);
+  return { holder, line: waiting, revision };
+}
+
+/**
+ * Runs `work` while holding the lock, and releases it afterwards.
+ * @throws QuorateError sessionLost when the lock was lost meanwhile, whatever `work` did; and as `acquireLock`
+ */
+export async function withLock<T>(
+  context: RecipeContext,
+  name: string,
+  work: (hold: Hold) => Promise<T>,
+  options: LockOptions = {},
+): Promise<T> {
+  const hold = await acquireLock(context, name, options);
+  try {
+    const result = await work(hold);
+    hold.session.check();
+    return result;
+  } catch (error) {
+    hold.signal.throwIfAborted();
+    throw error;
+  } finally {
+    await hold.release();
+  }
+}
+
+interface Entered {
+  readonly place: Place;
+  readonly granted: boolean;
+}
+
+async function enter(context: RecipeContext, name: string, session: Session, ownSession: boolean, options: LockOptions): Promise<Entered> {
+  const entry = entryOf(context, name, session, ownSession, options);
+  const { place, before } = await joinLine(context, entry);
+  if (before === null) return { place, granted: true };
+  const granted = await waitTurn(context, session, options, (signal) => untilFirst(context, entry.prefix, place, signal));
+  return { place, granted };
+}
+
+function entryOf({ host }: RecipeContext, name: string, session: Session, ownSession: boolean, { owner }: LockOptions): Entry {
+  const value = utf8Encode(JSON.stringify({ owner, since: host.clockMs() }));
+  return { prefix: prefixOf(KIND, name), session, ownSession, value };
+}
+
+async function findPlace(context: RecipeContext, prefix: Bytes, session: Session, signal: AbortSignal | undefined): Promise<Place> {
+  const key = keyInLine(prefix, session.id);
+  const own = await ownKey(context, key, signal);
+  if (own === undefined) throw errSessionLost("its place in the line is gone", { lease: session.id });
+  return { session, ownSession: true, key, created: own.createRevision, beside: [] };
+}
+
+async function ticketOf(context: RecipeContext, name: string, { session, ownSession, key, created }: Place): Promise<LockTicket> {
+  const before = readOf(keysUnder(prefixOf(KIND, name)), { maxCreateRevision: created - 1, keysOnly: true });
+  const { kvs } = await repeat(context, () => context.store.range(before));
+  if (ownSession) session.detach();
+  return { lease: session.id, key, position: kvs.length };
+}
+
+/** Other programs put what they like, or nothing. */
+function entryIn({ key, value, createRevision, lease }: KeyValue): LockEntry {
+  let said: Record<string, unknown> = {};
+  try {
+    said = (JSON.parse(utf8Decode(value)) ?? {}) as Record<string, unknown>;
+  } catch {
+    // not ours
+  }
+  const owner = typeof said["owner"] === "string" ? said["owner"] : null;
+  const since = typeof said["since"] === "number" ? said["since"] : null;
+  return { lease, key, fence: BigInt(createRevision), owner, since };
+}
