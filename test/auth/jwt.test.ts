@@ -12,6 +12,7 @@ import { startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { untilTrue } from "../helpers/until-ready.ts";
+import { KEY, addUsers, call, tokenOf } from "./users.ts";
 
 type Side = "quorate" | "etcd";
 const SIDES: readonly Side[] = etcdVersion() === undefined ? ["quorate"] : ["quorate", "etcd"];
@@ -46,34 +47,6 @@ async function start(side: Side, token: string, dataDir?: string): Promise<Serve
     );
   if (dataDir !== undefined) await untilTrue(isHealthy, { what: server.output });
   return server;
-}
-
-async function call({ url }: ServerProcess, path: string, body: object, token?: string): Promise<string> {
-  const headers: Record<string, string> = token === undefined ? {} : { authorization: token };
-  const reply = await fetch(`${url}/v3/${path}`, { method: "POST", body: JSON.stringify(body), headers });
-  const text = await reply.text();
-  return `${reply.status} ${/"message":"([^"]*)"/.exec(text)?.[1] ?? (reply.ok ? "ok" : text)}`;
-}
-
-async function tokenOf({ url }: ServerProcess, name: string): Promise<string> {
-  const reply = await fetch(`${url}/v3/auth/authenticate`, { method: "POST", body: JSON.stringify({ name, password: "pw" }) });
-  return ((await reply.json()) as { token: string }).token;
-}
-
-const KEY = { key: "YQ==" };
-
-/** Users root, and u, who may use the key "a". */
-async function addUsers(server: ServerProcess): Promise<void> {
-  const steps: [string, object][] = [
-    ["user/add", { name: "root", password: "pw" }],
-    ["user/grant", { user: "root", role: "root" }],
-    ["user/add", { name: "u", password: "pw" }],
-    ["role/add", { name: "r" }],
-    ["role/grant", { name: "r", perm: { permType: "READWRITE", ...KEY } }],
-    ["user/grant", { user: "u", role: "r" }],
-    ["enable", {}],
-  ];
-  for (const [path, body] of steps) expect(await call(server, `auth/${path}`, body)).toBe("200 ok");
 }
 
 const keysOf = (method: string): string => {

@@ -94,7 +94,7 @@ export class Authenticator {
   /** By the token in the header `authorization`, as etcd's gateway takes it; without one, by the client's certificate. */
   callerOf(request: Credentials): Caller {
     const token = request.header("authorization");
-    if (token === undefined || token === "") return { user: request.certificateName ?? "" };
+    if (token === undefined) return { user: request.certificateName ?? "" };
     if (this.#signed !== null) return this.#signed.of(request) ?? { user: null };
     const known = this.#tokens.get(token);
     const now = this.#options.monotonicMs();

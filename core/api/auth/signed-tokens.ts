@@ -36,7 +36,7 @@ export class SignedTokenReader {
   /** Looks at the token of a request. @returns undefined when that took no time */
   prepare(request: Credentials): Promise<void> | undefined {
     const token = request.header("authorization");
-    if (token === undefined || token === "") return undefined;
+    if (token === undefined) return undefined;
     const known = this.#known.get(token);
     if (known === undefined) return this.#look(request, token);
     this.#shown.set(request, known);

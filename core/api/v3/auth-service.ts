@@ -117,6 +117,7 @@ export class AuthService {
   }
 
   async roleGrant({ name, perm }: RoleGrantPermissionRequestMessage): Promise<HeaderOnly> {
+    this.#checkAdmin(); // before anything is said about the request
     const type = PERMISSION_TYPES[perm?.permType ?? 0];
     if (perm === null) throw errBadField("perm", "etcdserver: permission not given");
     if (type === undefined) throw errBadField("perm.permType", `quorate: permission type ${perm.permType} is not known`);

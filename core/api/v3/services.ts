@@ -9,7 +9,7 @@ import { QuorateError, errNotForLearner, isQuorateError } from "../../errors.ts"
 import type { Member } from "../../replica/member.ts";
 import type { Hasher } from "../../store/snapshot-seal.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
-import { checkMaintenance, checkToken } from "../auth/authorised-member.ts";
+import { checkMaintenance, checkToken, nameOf } from "../auth/authorised-member.ts";
 import type { Credentials } from "../exchange.ts";
 import * as auth from "./auth-messages.ts";
 import { AuthService } from "./auth-service.ts";
@@ -176,6 +176,12 @@ function leaseMethods(deps: ServiceDeps): Method[] {
 
 function clusterMethods(deps: ServiceDeps): Method[] {
   const service = serviceOf(deps, (member) => new ClusterService(member));
+  const { member, authenticator } = deps;
+  /** Asked before the request is looked at: whoever may not do it does not learn which members there are. */
+  const admin = (call: Call): ClusterService => {
+    member.store.auth.checkAdmin(nameOf(authenticator.callerOf(call.credentials)));
+    return service(call);
+  };
   const paths = (name: string): string[] => [`/cluster/member/${name}`];
   return [
     unary("MemberAdd", paths("add"), cluster.MEMBER_ADD_REQUEST, cluster.MEMBER_ADD_RESPONSE, (request, call) =>
@@ -185,7 +191,7 @@ function clusterMethods(deps: ServiceDeps): Method[] {
       service(call).remove(request),
     ),
     unary("MemberUpdate", paths("update"), cluster.MEMBER_UPDATE_REQUEST, cluster.MEMBER_UPDATE_RESPONSE, (request, call) =>
-      service(call).update(request),
+      admin(call).update(request),
     ),
     unary("MemberList", paths("list"), cluster.MEMBER_LIST_REQUEST, cluster.MEMBER_LIST_RESPONSE, (_, call) => service(call).list()),
     unary("MemberPromote", paths("promote"), cluster.MEMBER_PROMOTE_REQUEST, cluster.MEMBER_PROMOTE_RESPONSE, (request, call) =>

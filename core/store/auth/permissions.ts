@@ -34,10 +34,13 @@ export class RangeSet {
     }
   }
 
-  /** Whether all keys of a range are in it. */
+  /** Whether all keys of a range are in it, and both of its ends where it ends before it begins, as in etcd. */
   covers(key: Bytes, end: Bytes): boolean {
     const { from, to } = intervalOf(key, end);
-    return this.#intervals.some((one) => one.from <= from && (one.to === null || (to !== null && to <= one.to)));
+    return this.#intervals.some((one) => {
+      if (from < one.from || (to !== null && to < one.from)) return false;
+      return one.to === null || (from < one.to && to !== null && to <= one.to);
+    });
   }
 }
 
