@@ -237,7 +237,12 @@ describe("/v2/keys", () => {
       "HEAD,GET,PUT,POST,DELETE",
       undefined,
     ]);
-    for (const path of ["/v2", "/v2/", "/v2/keysx", "/v2/stats", "/v2/machines/"]) expect((await ask("GET", path)).status).toBe(404);
+    for (const path of ["/v2", "/v2/", "/v2/keysx", "/v2/stats", "/v2/machines/", "/v2/auth", "/v2/auth/usersx"]) {
+      expect((await ask("GET", path)).status).toBe(404);
+    }
+    for (const path of ["/v2/auth/enable", "/v2/auth/users", "/v2/auth/roles/", "/v2/auth/users/u"]) {
+      expect([path, await line("PUT", path)]).toEqual([path, expect.stringContaining('404 - {"message":"auth: v2 has no users')]);
+    }
     expect((await ask("OPTIONS", "/v2/keys//a")).status).toBe(200);
     expect((await ask("PUT", `/v2/keys/${"x".repeat(17_000)}`)).status).toBe(414);
     expect((await ask("GET", "/v2/keys/%zz")).status).toBe(400);
