@@ -35,9 +35,9 @@ node.value = "three"
 assert client.update(node).value == "three"
 assert client.pop("/dir/sub/key").value == "deep"
 assert "/dir/key" in client and "/none" not in client
-timed = client.write("/timed", "x", ttl=100)
-assert 90 <= timed.ttl <= 100
-assert client.refresh("/timed", ttl=200).ttl > 150
+timed = client.write("/timed", "x", ttl=1000)
+assert 500 <= timed.ttl <= 1000
+assert client.refresh("/timed", ttl=2000).ttl > 1500
 assert client.read("/timed").value == "x"
 queue = [client.write("/queue", value, append=True).key for value in "ab"]
 assert [child.value for child in client.read("/queue", sorted=True).children] == ["a", "b"] and queue == sorted(queue)

@@ -88,8 +88,8 @@ describe("a new cluster", () => {
     }
     // A follower does the leader's work by asking it: leases, members, the v2 view.
     const follower = cluster.members.find(({ name }) => name !== leader)!;
-    const lease = await callV3<{ ID: string }>(agent, follower.url, "/v3/lease/grant", { TTL: "60" });
-    expect(Number((await callV3<{ TTL: string }>(agent, follower.url, "/v3/lease/timetolive", { ID: lease.ID })).TTL)).toBeGreaterThan(57);
+    const lease = await callV3<{ ID: string }>(agent, follower.url, "/v3/lease/grant", { TTL: "600" });
+    expect(Number((await callV3<{ TTL: string }>(agent, follower.url, "/v3/lease/timetolive", { ID: lease.ID })).TTL)).toBeGreaterThan(300);
     expect((await ask(agent, follower.url, "PUT", "/v2/keys/v2", "value=1", "application/x-www-form-urlencoded"))?.status).toBe(201);
     const machines = (await ask(agent, follower.url, "GET", "/v2/machines"))!.text.split(", ");
     expect(machines.toSorted()).toEqual(cluster.urls.toSorted());
