@@ -26,8 +26,24 @@ declare class AbortController {
   readonly signal: AbortSignal;
   abort(reason?: unknown): void;
 }
-/** Of the Web Crypto API, the digest: names of requests that must not be done twice are kept as their SHA-256. */
-declare const crypto: { readonly subtle: { digest(algorithm: "SHA-256", data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> } };
+/** Of the Web Crypto API: names of requests that must not be done twice are kept as digests, and tokens are signed by HMAC. */
+interface CryptoKey {
+  readonly type: string;
+}
+declare const crypto: {
+  readonly subtle: {
+    digest(algorithm: "SHA-256", data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer>;
+    importKey(
+      format: "raw",
+      secret: Uint8Array<ArrayBuffer>,
+      algorithm: { name: "HMAC"; hash: "SHA-256" },
+      extractable: false,
+      uses: readonly ("sign" | "verify")[],
+    ): Promise<CryptoKey>;
+    sign(algorithm: "HMAC", key: CryptoKey, data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer>;
+    verify(algorithm: "HMAC", key: CryptoKey, signature: Uint8Array<ArrayBuffer>, data: Uint8Array<ArrayBuffer>): Promise<boolean>;
+  };
+};
 /** Names the method that `await using` calls. Where a host does not know it yet, the method is there and nobody calls it. */
 interface SymbolConstructor {
   readonly asyncDispose: unique symbol;

@@ -118,6 +118,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     passwords,
     randomToken,
     monotonicMs: () => clock.monotonicMs(),
+    wallMs: () => clock.wallMs(),
     signedTokens,
     tokenIdleMs: settings["auth-token-ttl"] * 1000,
   });

@@ -158,7 +158,7 @@ const PLANTS: readonly (readonly [path: string, text: string, report: readonly s
   ["adapters/a8.ts", 'import type { A } from "../runtime-node/a.ts";\nexport type B = A;\n', ["no-restricted-imports"]],
   ["core/b1.ts", "export const now = (): number => Date.now();\n", ["no-restricted-globals", "clock-port"]],
   ["core/b2.ts", "export const later = (f: () => void): unknown => setTimeout(f, 1);\n", ["no-restricted-globals", "tick()"]],
-  ["core/b3.ts", "export const id = (): string => crypto.randomUUID();\n", ["no-restricted-globals", "randomBytes"]],
+  ["core/b3.ts", "export const id = (): string => crypto.randomUUID();\n", ["no-restricted-properties", "randomBytes"]],
   ["core/b4.ts", "export const now = (): number => performance.now();\n", ["no-restricted-globals", "clock-port"]],
   ["core/b5.ts", 'export const get = (): unknown => fetch("http://x");\n', ["no-restricted-globals", "transport port"]],
   ["core/b6.ts", "export const chance = (): number => Math.random();\n", ["no-restricted-properties", "seeded"]],

@@ -13,6 +13,8 @@ export interface Credentials {
    * has none. Undefined where they are not, or without a certificate.
    */
   readonly certificateName?: string | undefined;
+  /** What is asked for, where tokens may be good for one request only: its method, and its path with the query. */
+  readonly act?: { readonly method: string; readonly path: string } | undefined;
 }
 
 /** What a host knows of the connection that a request came on. */

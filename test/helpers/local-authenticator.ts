@@ -2,7 +2,7 @@
 import { Authenticator } from "../../core/api/auth/authenticator.ts";
 import type { Member } from "../../core/replica/member.ts";
 
-export function localAuthenticator(member: Member): Authenticator {
+export function localAuthenticator(member: Member, wallMs = (): number => 0): Authenticator {
   let tokens = 0;
   return new Authenticator({
     member,
@@ -12,5 +12,6 @@ export function localAuthenticator(member: Member): Authenticator {
     },
     randomToken: () => `token${++tokens}`,
     monotonicMs: () => 0,
+    wallMs,
   });
 }

@@ -10,7 +10,8 @@ import {
   errNotEnoughStarted,
   errUnsupported,
 } from "../../core/errors.ts";
-import type { Member, MemberStatus, PeerInfo } from "../../core/replica/member.ts";
+import type { Member, MemberStatus, PeerInfo, ProposalAttributes } from "../../core/replica/member.ts";
+import type { CommandAuth } from "../../core/store/auth/auth-change.ts";
 import type { Applied, Command, CommandBody, LeaseId, Result, ResultOf } from "../../core/store/command.ts";
 import { StateMachine } from "../../core/store/state-machine.ts";
 
@@ -49,12 +50,15 @@ export class LocalMember implements Member {
     for (const [id] of due) this.#apply({ kind: "leaseRevoke", id, term: TERM });
   }
 
-  propose<B extends CommandBody>(body: B): Promise<Applied<ResultOf<B["kind"]>>> {
-    return new Promise((resolve) => resolve(this.#apply(body) as Applied<ResultOf<B["kind"]>>));
+  propose<B extends CommandBody>(body: B, { auth }: ProposalAttributes = {}): Promise<Applied<ResultOf<B["kind"]>>> {
+    return new Promise((resolve) => resolve(this.#apply(body, auth) as Applied<ResultOf<B["kind"]>>));
   }
 
-  #apply(body: CommandBody): Applied<Result> {
-    const outcome = this.store.apply({ ...body, time: this.#nowMs } as Command, { index: ++this.#index, term: TERM });
+  #apply(body: CommandBody, auth?: CommandAuth): Applied<Result> {
+    const outcome = this.store.apply({ ...body, time: this.#nowMs, ...(auth === undefined ? {} : { auth }) } as Command, {
+      index: ++this.#index,
+      term: TERM,
+    });
     this.store.flush();
     if (!outcome.ok) throw outcome.error;
     return outcome;

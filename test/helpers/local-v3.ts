@@ -21,13 +21,13 @@ export interface LocalV3 {
   handler(path: string): Handler;
 }
 
-export type LocalV3Options = Partial<Pick<ServiceDeps, "limits"> & Pick<WatchDeps, "every" | "pause">>;
+export type LocalV3Options = Partial<Pick<ServiceDeps, "limits" | "authenticator"> & Pick<WatchDeps, "every" | "pause">>;
 
 export function localV3(member: LocalMember, options: LocalV3Options = {}): LocalV3 {
   const bugs: unknown[] = [];
   const deps = {
     member,
-    authenticator: localAuthenticator(member),
+    authenticator: options.authenticator ?? localAuthenticator(member), // one listens at a time
     maxRequestBytes: MAX_REQUEST_BYTES,
     limits: { maxTxnOps: 128, maxRequestBytes: MAX_REQUEST_BYTES },
     version: "3.4.23",

@@ -10,6 +10,7 @@ import type { Member } from "../../replica/member.ts";
 import type { Credentials } from "../exchange.ts";
 import type { KeyRange } from "../../store/command.ts";
 import { AuthorisedMember, type Caller, checkRead, nameOf } from "./authorised-member.ts";
+import { ScopedTokenReader, scopedTokenIn } from "./scoped-tokens.ts";
 import { SignedTokenReader, type SignedTokens } from "./signed-tokens.ts";
 
 /** Slow hashes, away from the event loop. */
@@ -24,6 +25,8 @@ export interface AuthenticatorOptions {
   /** Text that cannot be guessed, of letters and digits. */
   readonly randomToken: () => string;
   readonly monotonicMs: () => number;
+  /** Milliseconds since 1970. */
+  readonly wallMs: () => number;
   /** Left out: tokens are simple ones. */
   readonly signedTokens?: SignedTokens | undefined;
   /** A simple token that was not used for so long is forgotten. Default: etcd's five minutes. */
@@ -41,6 +44,7 @@ const BASIC_MAX = 1_000;
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #signed: SignedTokenReader | null;
+  readonly #scoped: ScopedTokenReader;
   readonly #idleMs: number;
   /** Least recently used first. */
   readonly #tokens = new Map<string, { readonly user: string; usedAt: number }>();
@@ -53,6 +57,7 @@ export class Authenticator {
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
     this.#signed = options.signedTokens === undefined ? null : new SignedTokenReader(options.signedTokens);
+    this.#scoped = new ScopedTokenReader(() => options.member.store.auth.tokenKey, options.wallMs);
     this.#idleMs = options.tokenIdleMs ?? TOKEN_IDLE_MS;
     options.member.store.auth.listen({
       token: (token, user) => this.#keep(token, user),
@@ -62,7 +67,8 @@ export class Authenticator {
 
   /** To be called before anything else is asked about a request of v3. @returns undefined when all is known already */
   prepare(request: Credentials): Promise<void> | undefined {
-    return this.#signed?.prepare(request);
+    const scoped = scopedTokenIn(request);
+    return scoped === undefined ? this.#signed?.prepare(request) : this.#scoped.prepare(request, scoped);
   }
 
   /**
@@ -74,7 +80,7 @@ export class Authenticator {
     const { enabled } = member.store.auth;
     if (!enabled && request.header("authorization") === undefined) return member;
     const caller = this.callerOf(request);
-    return enabled || caller.user === null ? new AuthorisedMember(member, caller) : member;
+    return enabled || caller.user === null || caller.scope !== undefined ? new AuthorisedMember(member, caller) : member;
   }
 
   /**
@@ -88,13 +94,15 @@ export class Authenticator {
   /** As `memberFor`, by name and password, or certificate. */
   async basicMemberFor(request: Credentials): Promise<Member> {
     const { member } = this.#options;
-    return member.store.auth.enabled ? new AuthorisedMember(member, await this.basicCaller(request)) : member;
+    const isScoped = scopedTokenIn(request) !== undefined;
+    return member.store.auth.enabled || isScoped ? new AuthorisedMember(member, await this.basicCaller(request)) : member;
   }
 
   /** By the token in the header `authorization`, as etcd's gateway takes it; without one, by the client's certificate. */
   callerOf(request: Credentials): Caller {
     const token = request.header("authorization");
     if (token === undefined) return { user: request.certificateName ?? "" };
+    if (scopedTokenIn(request) !== undefined) return this.#scoped.callerOf(request);
     if (this.#signed !== null) return this.#signed.of(request) ?? { user: null };
     const known = this.#tokens.get(token);
     const now = this.#options.monotonicMs();
@@ -118,6 +126,10 @@ export class Authenticator {
   async basicCaller(request: Credentials): Promise<Caller> {
     const header = request.header("authorization");
     if (header === undefined) return { user: request.certificateName ?? "" };
+    if (scopedTokenIn(request) !== undefined) {
+      await this.prepare(request);
+      return this.#scoped.callerOf(request);
+    }
     const known = this.#basic.get(header);
     if (known !== undefined && this.#options.member.store.auth.user(known.user)?.hash === known.hash) return { user: known.user };
     const [, encoded] = /^basic ([a-z0-9+/=]+)$/i.exec(header) ?? [];

@@ -22,6 +22,8 @@ const METHODS = "HEAD,GET,PUT,POST,DELETE";
 
 export interface KeysDeps {
   readonly member: Member;
+  /** Whoever asks may not see everything: each read is asked for first. */
+  readonly isRestricted: boolean;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly counters: StoreCounters;
@@ -35,6 +37,7 @@ const SHORTENED: ReadonlySet<string> = new Set(["set", "create", "update", "comp
 
 export class KeysHandler {
   readonly #member: Member;
+  readonly #isRestricted: boolean;
   readonly #now: () => number;
   readonly #counters: StoreCounters;
   #clusterIdOf = "";
@@ -42,6 +45,7 @@ export class KeysHandler {
 
   constructor(deps: KeysDeps) {
     this.#member = deps.member;
+    this.#isRestricted = deps.isRestricted;
     this.#now = deps.now;
     this.#counters = deps.counters;
   }
@@ -88,7 +92,7 @@ export class KeysHandler {
   /** A node, and with it all that lies below a directory. Undefined: allowed. */
   #denial(path: Bytes): ApiReply | undefined {
     const { store } = this.#member;
-    if (!store.auth.enabled) return undefined;
+    if (!this.#isRestricted) return undefined;
     try {
       store.range({ ...NOTHING_OF, key: path, end: EMPTY });
       const below = path === "/" ? path : ((path + "/") as Bytes);

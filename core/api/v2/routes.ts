@@ -30,15 +30,15 @@ const AUTH = ["/v2/auth/enable", "/v2/auth/users", "/v2/auth/roles"];
 export function v2Routes(deps: V2Deps): Route[] {
   const { now, authenticator } = deps;
   const counters = new StoreCounters();
-  const shared = new KeysHandler({ member: deps.member, now, counters });
+  const shared = new KeysHandler({ member: deps.member, isRestricted: false, now, counters });
 
   const handle = (request: ApiRequest): ApiReply | Promise<ApiReply> => {
-    if (!deps.member.store.auth.enabled) return answer(request, deps.member);
+    if (!deps.member.store.auth.enabled && request.header("authorization") === undefined) return answer(request, deps.member);
     return authenticator.basicMemberFor(request).then((member) => answer(request, member));
   };
 
   const answer = (request: ApiRequest, member: Member): ApiReply | Promise<ApiReply> => {
-    const keys = member === deps.member ? shared : new KeysHandler({ member, now, counters });
+    const keys = member === deps.member ? shared : new KeysHandler({ member, isRestricted: true, now, counters });
     const { method } = request;
     if (method === "OPTIONS") return preflight();
     const path = decodePath(request.path);

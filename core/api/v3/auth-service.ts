@@ -4,7 +4,7 @@ import type { Member } from "../../replica/member.ts";
 import type { AuthChange } from "../../store/auth/auth-change.ts";
 import type { PermissionType } from "../../store/auth/permissions.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
-import { type Caller, nameOf } from "../auth/authorised-member.ts";
+import { type Caller, checkUnscoped, nameOf } from "../auth/authorised-member.ts";
 import type {
   AuthenticateResponseMessage,
   NameMessage,
@@ -134,6 +134,7 @@ export class AuthService {
   }
 
   async #fresh(): Promise<Member["store"]["auth"]> {
+    checkUnscoped(this.#caller);
     await this.#member.readBarrier();
     return this.#member.store.auth;
   }

@@ -16,7 +16,16 @@ export type AuthChange =
   | { readonly op: "roleGrant"; readonly name: string; readonly permission: Permission }
   | { readonly op: "roleRevoke"; readonly name: string; readonly key: Bytes; readonly end: Bytes }
   /** A token that was given out after the password was checked; every member takes it. `hash`: of the password at that time. */
-  | { readonly op: "token"; readonly name: string; readonly token: string; readonly hash: string };
+  | { readonly op: "token"; readonly name: string; readonly token: string; readonly hash: string }
+  /** A key that scoped tokens are signed with from now on. `first`: only if there is none; otherwise all tokens of before are void. */
+  | { readonly op: "tokenKey"; readonly key: TokenKey; readonly first: boolean };
+
+/** What scoped tokens are signed with. */
+export interface TokenKey {
+  readonly id: string;
+  /** 32 random bytes. */
+  readonly secret: Bytes;
+}
 
 /** On whose behalf a command is done: checked when it is applied. */
 export interface CommandAuth {

@@ -4,7 +4,7 @@
  *
  * A user with the role `root` may do everything. Changes need `root`; keys need a permission of a role.
  */
-import { type Bytes, EMPTY, prefixEnd } from "../../bytes/bytes.ts";
+import type { Bytes } from "../../bytes/bytes.ts";
 import {
   errAuthFailed,
   errAuthOldRevision,
@@ -21,10 +21,11 @@ import {
   errUserExists,
   errUserNotFound,
 } from "../../errors.ts";
-import type { CommandBody, KeyRange, LeaseId, Operation, TxnRequest } from "../command.ts";
+import type { CommandBody, KeyRange, TxnRequest } from "../command.ts";
 import { finishHash, hashBytes, hashNumber } from "../mvcc/version.ts";
-import type { AuthChange, CommandAuth } from "./auth-change.ts";
+import type { AuthChange, CommandAuth, TokenKey } from "./auth-change.ts";
 import { type Permission, RangeSet } from "./permissions.ts";
+import { type KeysOf, touchCommand, touchTxn } from "./touched-keys.ts";
 
 export const ROOT = "root";
 
@@ -52,6 +53,8 @@ export interface AuthView {
   /** Sorted. */
   userNames(): string[];
   roleNames(): string[];
+  /** What scoped tokens are signed with; null while there has been none. */
+  readonly tokenKey: TokenKey | null;
   /** @throws QuorateError userEmpty, permissionDenied */
   checkAdmin(user: string): void;
   /** @throws QuorateError userEmpty, permissionDenied */
@@ -74,16 +77,15 @@ interface State {
   readonly revision: number;
   readonly users: readonly User[];
   readonly roles: readonly Role[];
+  readonly tokenKey?: TokenKey;
 }
-
-/** Keys that a lease holds: whoever ends the lease deletes them. */
-type KeysOf = (lease: LeaseId) => readonly Bytes[];
 
 export class AuthStore implements AuthView {
   #enabled = false;
   #revision = 1;
   #users = new Map<string, User>();
   #roles = new Map<string, Role>();
+  #tokenKey: TokenKey | null = null;
   #listener: AuthListener | null = null;
   /** Merged ranges by user; made anew after a change. */
   readonly #ranges = new Map<string, { readonly read: RangeSet; readonly write: RangeSet }>();
@@ -98,6 +100,10 @@ export class AuthStore implements AuthView {
 
   get revision(): number {
     return this.#revision;
+  }
+
+  get tokenKey(): TokenKey | null {
+    return this.#tokenKey;
   }
 
   user(name: string): User | undefined {
@@ -169,6 +175,9 @@ export class AuthStore implements AuthView {
         this.#listener?.token(change.token, change.name);
         return false;
       }
+      case "tokenKey":
+        if (!change.first || this.#tokenKey === null) this.#tokenKey = change.key;
+        return false;
     }
   }
 
@@ -275,25 +284,8 @@ export class AuthStore implements AuthView {
     return ranges;
   }
 
-  checkTxn(user: string, { compare, success, failure }: TxnRequest): void {
-    for (const range of compare) this.checkRange(user, "read", range);
-    for (const operation of [...success, ...failure]) this.#checkOperation(user, operation);
-  }
-
-  #checkOperation(user: string, operation: Operation): void {
-    switch (operation.op) {
-      case "range":
-        return this.checkRange(user, "read", operation);
-      case "put":
-        return this.checkRange(user, "write", { key: operation.key, end: EMPTY });
-      case "append":
-        return this.checkRange(user, "write", { key: operation.prefix, end: prefixEnd(operation.prefix) });
-      case "delete":
-        if (operation.prevKv) this.checkRange(user, "read", operation);
-        return this.checkRange(user, "write", operation);
-      case "txn":
-        return this.checkTxn(user, operation);
-    }
+  checkTxn(user: string, request: TxnRequest): void {
+    touchTxn(request, (need, range) => this.checkRange(user, need, range));
   }
 
   /**
@@ -304,47 +296,23 @@ export class AuthStore implements AuthView {
     if (!this.#enabled || isOwn(command)) return;
     const user = auth?.user ?? "";
     if (auth !== undefined && user !== "" && auth.revision < this.#revision) throw errAuthOldRevision();
-    switch (command.kind) {
-      case "put":
-        this.checkRange(user, "write", { key: command.key, end: EMPTY });
-        this.#checkLease(user, command.lease, keysOf);
-        if (command.prevKv) this.checkRange(user, "read", { key: command.key, end: EMPTY });
-        return;
-      case "append":
-      case "delete":
-        return this.#checkOperation(user, { ...command, op: command.kind } as Operation);
-      case "txn":
-        return this.checkTxn(user, command);
-      case "leaseRevoke":
-        return this.#checkLease(user, command.id, keysOf);
-      case "v2": {
-        const key = command.path; // a node is the key of its path
-        this.checkRange(user, "write", { key, end: EMPTY });
-        if (command.recursive || command.dir || command.method === "post") {
-          const below = (key === "/" ? key : key + "/") as Bytes;
-          this.checkRange(user, "write", { key: below, end: prefixEnd(below) });
-        }
-        return;
-      }
-      case "auth":
-        if (command.change.op !== "token") this.checkAdmin(user);
-        return;
-      default:
-        return; // granting leases, compaction and alarms need no permission, as in etcd 3.4
-    }
-  }
-
-  /** A put that binds a key to a lease, and the end of a lease, touch all keys of that lease. */
-  #checkLease(user: string, lease: LeaseId, keysOf: KeysOf): void {
-    for (const key of keysOf(lease)) this.checkRange(user, "write", { key, end: EMPTY });
+    if (command.kind !== "auth") {
+      // Granting leases, compaction and alarms need no permission, as in etcd 3.4.
+      touchCommand(command, keysOf, (need, range) => this.checkRange(user, need, range));
+    } else if (command.change.op === "tokenKey" ? !command.change.first : command.change.op !== "token") this.checkAdmin(user);
   }
 
   // ---- snapshots and hashes
 
+  get #isNew(): boolean {
+    return this.#revision === 1 && this.#tokenKey === null;
+  }
+
   /** 0 while nothing was ever changed. */
   hash(): number {
-    if (this.#revision === 1) return 0;
+    if (this.#isNew) return 0;
     let h = hashNumber(this.#enabled ? 1 : 2, this.#revision);
+    if (this.#tokenKey !== null) h = hashBytes(hashBytes(h, this.#tokenKey.id), this.#tokenKey.secret);
     for (const name of this.userNames()) {
       const { hash, roles } = this.#users.get(name)!;
       h = hashBytes(hashBytes(hashBytes(h, name), hash ?? ""), roles.join("\n"));
@@ -358,23 +326,25 @@ export class AuthStore implements AuthView {
 
   /** JSON; null while nothing was ever changed. */
   dump(): string | null {
-    if (this.#revision === 1) return null;
+    if (this.#isNew) return null;
     const state: State = {
       enabled: this.#enabled,
       revision: this.#revision,
       users: this.userNames().map((name) => this.#users.get(name)!),
       roles: this.roleNames().map((name) => this.#roles.get(name)!),
+      ...(this.#tokenKey === null ? {} : { tokenKey: this.#tokenKey }),
     };
     return JSON.stringify(state);
   }
 
   /** @param text what `dump` gave; null: nothing */
   load(text: string | null): void {
-    const state = text === null ? { enabled: false, revision: 1, users: [], roles: [] } : (JSON.parse(text) as State);
+    const state: State = text === null ? { enabled: false, revision: 1, users: [], roles: [] } : (JSON.parse(text) as State);
     this.#enabled = state.enabled;
     this.#revision = state.revision;
     this.#users = new Map(state.users.map((user) => [user.name, user]));
     this.#roles = new Map(state.roles.map((role) => [role.name, role]));
+    this.#tokenKey = state.tokenKey ?? null;
     this.#ranges.clear();
     this.#listener?.voided(null);
   }
