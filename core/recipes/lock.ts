@@ -54,9 +54,10 @@ export interface LockState {
  * Waits for the lock and takes it. Again with the same `id`, or the same session: the same hold.
  * @throws QuorateError held when the time to wait is over, sessionLost, badField; the signal's reason
  */
-export function acquireLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold> {
+export async function acquireLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold> {
+  const prefix = prefixOf(KIND, name);
   return withSession(context, options, async (session, ownSession) => {
-    const { place, granted } = await enter(context, name, session, ownSession, options);
+    const { place, granted } = await enter(context, prefix, session, ownSession, options);
     if (granted) return new Hold(context, place);
     await giveUpTurn(context, place, options);
     throw errHeld(`the lock ${JSON.stringify(name)}`);
@@ -64,9 +65,10 @@ export function acquireLock(context: RecipeContext, name: string, options: LockO
 }
 
 /** The lock at once, if nobody has it or waits for it; null otherwise. @throws QuorateError sessionLost, badField */
-export function tryLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold | null> {
+export async function tryLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold | null> {
+  const prefix = prefixOf(KIND, name);
   return withSession(context, options, async (session, ownSession) => {
-    const found = await joinEmptyLine(context, entryOf(context, name, session, ownSession, options));
+    const found = await joinEmptyLine(context, entryOf(context, prefix, session, ownSession, options));
     if ("session" in found) return new Hold(context, found);
     await giveUpSession(session, options);
     return null;
@@ -74,10 +76,11 @@ export function tryLock(context: RecipeContext, name: string, options: LockOptio
 }
 
 /** As `acquireLock`; but when the time to wait is over, the place in the line is kept for as long as the session is renewed. */
-export function queueForLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold | LockTicket> {
+export async function queueForLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold | LockTicket> {
+  const prefix = prefixOf(KIND, name);
   return withSession(context, options, async (session, ownSession) => {
-    const { place, granted } = await enter(context, name, session, ownSession, options);
-    return granted ? new Hold(context, place) : ticketOf(context, name, place);
+    const { place, granted } = await enter(context, prefix, session, ownSession, options);
+    return granted ? new Hold(context, place) : ticketOf(context, prefix, place);
   });
 }
 
@@ -96,7 +99,7 @@ export async function resumeLock(
   try {
     const place = await findPlace(context, prefix, session, options.signal);
     const granted = await waitTurn(context, session, options, (signal) => untilFirst(context, prefix, place, signal));
-    return granted ? new Hold(context, place) : await ticketOf(context, name, place);
+    return granted ? new Hold(context, place) : await ticketOf(context, prefix, place);
   } catch (error) {
     session.detach();
     throw error;
@@ -163,17 +166,17 @@ interface Entered {
   readonly granted: boolean;
 }
 
-async function enter(context: RecipeContext, name: string, session: Session, ownSession: boolean, options: LockOptions): Promise<Entered> {
-  const entry = entryOf(context, name, session, ownSession, options);
+async function enter(context: RecipeContext, prefix: Bytes, session: Session, ownSession: boolean, options: LockOptions): Promise<Entered> {
+  const entry = entryOf(context, prefix, session, ownSession, options);
   const { place, before } = await joinLine(context, entry);
   if (before === null) return { place, granted: true };
-  const granted = await waitTurn(context, session, options, (signal) => untilFirst(context, entry.prefix, place, signal));
+  const granted = await waitTurn(context, session, options, (signal) => untilFirst(context, prefix, place, signal));
   return { place, granted };
 }
 
-function entryOf({ host }: RecipeContext, name: string, session: Session, ownSession: boolean, { owner }: LockOptions): Entry {
+function entryOf({ host }: RecipeContext, prefix: Bytes, session: Session, ownSession: boolean, { owner }: LockOptions): Entry {
   const value = utf8Encode(JSON.stringify({ owner, since: host.clockMs() }));
-  return { prefix: prefixOf(KIND, name), session, ownSession, value };
+  return { prefix, session, ownSession, value };
 }
 
 async function findPlace(context: RecipeContext, prefix: Bytes, session: Session, signal: AbortSignal | undefined): Promise<Place> {
@@ -183,8 +186,8 @@ async function findPlace(context: RecipeContext, prefix: Bytes, session: Session
   return { session, ownSession: true, key, created: own.createRevision, beside: [] };
 }
 
-async function ticketOf(context: RecipeContext, name: string, { session, ownSession, key, created }: Place): Promise<LockTicket> {
-  const before = readOf(keysUnder(prefixOf(KIND, name)), { maxCreateRevision: created - 1, keysOnly: true });
+async function ticketOf(context: RecipeContext, prefix: Bytes, { session, ownSession, key, created }: Place): Promise<LockTicket> {
+  const before = readOf(keysUnder(prefix), { maxCreateRevision: created - 1, keysOnly: true });
   const { kvs } = await repeat(context, () => context.store.range(before));
   if (ownSession) session.detach();
   return { lease: session.id, key, position: kvs.length };

@@ -83,6 +83,11 @@ export class Session {
     return this.#lost.signal;
   }
 
+  /** Fires when it is kept alive no longer, for whatever reason. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
   /** On the host's monotonic clock, in milliseconds. */
   get validUntil(): number {
     return this.#validUntil;
@@ -132,7 +137,6 @@ export class Session {
     const { store } = this.#context;
     try {
       const sentMs = await sentBefore(this.#context, () => store.keepAlive(this.id, { signal: this.#over.signal }));
-      this.check(); // too late is too late, whatever the answer
       this.#renewed(sentMs);
     } catch (error) {
       if (isGone(error)) this.lose("its lease is gone");
