@@ -33,7 +33,7 @@ import { peerNotices } from "./cluster/peer-notices.ts";
 import { peerTransport } from "./cluster/peer-transport.ts";
 import { compactionPolicy, initialCluster, keepAliveTimes, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
 import { HttpListener } from "./http-listener.ts";
-import { bodyBytesMaxFor } from "./limits.ts";
+import { BODY_TIMEOUT_MS, bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import { packageVersion } from "./package-version.ts";
 import { passwords, randomToken } from "./passwords.ts";
@@ -154,7 +154,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       watchStreams: () => views.watch.streamCount,
       grpc: () => grpc!.counts(),
     });
-    grpc = grpcServer({ settings, views, member: replica, authenticator, logger, tls, fallback: fetchFallback(app, shared.onError, tls) });
+    grpc = grpcServer({ settings, views, member: replica, authenticator, logger, tls, served: app, shared });
     const { accept } = grpc;
     const onRefused = refusalNotices(
       (refusal) => onNotice("warn", "a client was turned away", { ...refusal }),
@@ -291,12 +291,13 @@ interface GrpcOptions {
   readonly logger: Logger;
   readonly tls: ListenerTls | undefined;
   /** Answers what comes over HTTP/2 and is no gRPC. */
-  readonly fallback: FetchFallback;
+  readonly served: App;
+  readonly shared: Pick<Parameters<typeof createApp>[0], "onError">;
 }
 
-function grpcServer({ settings, views, member, authenticator, logger, tls, fallback }: GrpcOptions): GrpcServer {
+function grpcServer({ settings, views, member, authenticator, logger, tls, served, shared }: GrpcOptions): GrpcServer {
   const { services, watch } = views;
-  const others = createHttp2Server(fallback);
+  const others = createHttp2Server(fetchFallback(served, shared.onError, tls));
   return new GrpcServer({
     member,
     services: grpcServices(services, { member, every }),
@@ -307,6 +308,8 @@ function grpcServer({ settings, views, member, authenticator, logger, tls, fallb
     keepAlive: keepAliveTimes(settings),
     certificateNameOf: (socket) => tls?.certificateNameOf(socket),
     onOther: (...stream) => void others.emit("stream", ...stream),
+    isEndless: (headers) => served.table.find(headers[":method"] ?? "", (headers[":path"] ?? "").split("?", 1)[0]!)?.stream === true,
+    bodyMs: BODY_TIMEOUT_MS,
     onInternalError: (error) => logger.error({ error }, "a gRPC call failed"),
   });
 }

@@ -60,10 +60,12 @@ async function start(options: Partial<GrpcServerOptions> = {}): Promise<void> {
     keepAlive: KEEP_ALIVE,
     onOther: (stream, headers) => {
       others.push(String(headers[":path"]));
-      if (headers[":method"] === "POST")
-        return void stream.resume().once("end", () => stream.respond({ ":status": 204 }, { endStream: true }));
+      if (headers[":method"] === "POST" && headers[":path"] !== "/nowhere")
+        return void stream.resume().once("end", () => stream.closed || stream.respond({ ":status": 204 }, { endStream: true }));
       stream.respond({ ":status": 204 }, { endStream: true });
     },
+    isEndless: (headers) => headers[":path"] === "/v3/watch",
+    bodyMs: 10_000,
     onInternalError: (error) => bugs.push(error),
     ...options,
   });
@@ -332,6 +334,28 @@ describe("a connection", () => {
       },
       { what: () => "room for a request" },
     );
+  });
+
+  test("is not kept by a body that is no gRPC and is never whole, but by one that has no end", async () => {
+    await grpc.close();
+    listener.close();
+    await start({ bodyMs: 50 });
+    const { session } = open();
+    const [endless, slow] = ["/v3/watch", "/v3/kv/put"].map((path) => session.request({ ":method": "POST", ":path": path }));
+    slow!.on("error", () => {});
+    slow!.write("{");
+    await new Promise((resolve) => slow!.once("close", resolve));
+    expect([slow!.rstCode, endless!.closed]).toEqual([8, false]);
+    endless!.close();
+  });
+
+  test("is not kept by the rest of a body whose request was answered", async () => {
+    const stream = open().session.request({ ":method": "POST", ":path": "/nowhere" });
+    const status = new Promise((resolve) => stream.once("response", (headers) => resolve(headers[":status"])));
+    stream.write("{");
+    stream.resume();
+    await new Promise((resolve) => stream.once("close", resolve));
+    expect([await status, stream.rstCode]).toEqual([204, 0]);
   });
 
   test("whose client pings without end is ended", async () => {

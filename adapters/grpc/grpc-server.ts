@@ -38,6 +38,9 @@ export interface GrpcServerOptions extends MethodDeps {
   readonly certificateNameOf?: (socket: Socket | TLSSocket) => string | undefined;
   /** Takes streams of HTTP/2 that are no gRPC. */
   readonly onOther: StreamTaker;
+  /** Whether the body of such a stream has no end; any other must be whole in `bodyMs`. */
+  readonly isEndless: (headers: IncomingHttpHeaders) => boolean;
+  readonly bodyMs: number;
   /** For tests, which cannot make as many. */
   readonly callsMax?: number;
   /** Likewise: of replies that one connection has not taken. */
@@ -224,7 +227,7 @@ export class GrpcServer {
     const connection = this.#sessions.get(stream.session as ServerHttp2Session);
     if (connection === undefined) return stream.close(constants.NGHTTP2_REFUSED_STREAM);
     if (!isGrpc(headers["content-type"])) {
-      if (!stream.endAfterHeaders && !this.#holdBody(stream, connection)) return stream.close(constants.NGHTTP2_REFUSED_STREAM);
+      if (!stream.endAfterHeaders && !this.#takeBody(stream, headers, connection)) return stream.close(constants.NGHTTP2_REFUSED_STREAM);
       return this.#options.onOther(stream, headers, flags, rawHeaders);
     }
     const path = headers[":path"] ?? "";
@@ -246,15 +249,30 @@ export class GrpcServer {
     );
   }
 
-  /** Counts a body until it is whole. @returns false when there are too many: their clients may try again (RFC 9113 section 8.7) */
+  /** Of a request that is no gRPC. @returns false when there are too many: their clients may try again (RFC 9113 section 8.7) */
+  #takeBody(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, connection: Connection): boolean {
+    stream.once("finish", () => {
+      // Answered before the body was whole: the rest need not be sent. The reset must not overtake the reply.
+      setImmediate(() => stream.readableEnded || stream.close(constants.NGHTTP2_NO_ERROR));
+    });
+    if (!this.#options.isEndless(headers)) return this.#holdBody(stream, connection);
+    if (this.#calls >= (this.#options.callsMax ?? CALLS_MAX)) return false;
+    this.#calls++;
+    stream.once("close", () => void this.#calls--);
+    return true;
+  }
+
+  /** Counts a body until it is whole, and ends its stream when that takes too long. */
   #holdBody(stream: ServerHttp2Stream, connection: Connection): boolean {
     if (connection.bodies >= BODIES_MAX || this.#bodies >= ALL_BODIES_MAX) return false;
     connection.bodies++;
     this.#bodies++;
     let held = true;
+    const overdue = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), this.#options.bodyMs).unref();
     const release = (): void => {
       if (!held) return;
       held = false;
+      clearTimeout(overdue);
       connection.bodies--;
       this.#bodies--;
     };

@@ -195,6 +195,19 @@ describe("exchanges over Fetch", () => {
     const body = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(new Error("gone")) });
     expect((await ask("POST", "/x/a", { body, duplex: "half" } as RequestInit)).status).toBe(400);
     expect(errors).toEqual([]);
+    const streamed = await setUp({
+      routes: route(async ({ chunks }) => {
+        let came = 0;
+        for await (const chunk of chunks!) came += chunk.length;
+        return { status: 200, headers: {}, body: ascii(String(came)) };
+      }, "stream"),
+    });
+    let pulled = 0;
+    const half = new ReadableStream<Uint8Array>({
+      pull: (controller) => (pulled++ === 0 ? controller.enqueue(new Uint8Array(3)) : controller.error(new Error("gone"))),
+    });
+    expect((await streamed.ask("POST", "/x/a", { body: half, duplex: "half" } as RequestInit)).text).toBe("3");
+    expect(streamed.errors).toEqual([]);
   });
 
   test("a body above the limit is refused, announced or not", async () => {

@@ -72,8 +72,14 @@ async function answer(route: TableRoute, sent: Request, request: ApiRequest, bin
   return body === undefined ? bodyTooLargeReply(request.path) : await route.handle({ ...request, body });
 }
 
+/** The body as it arrives. Ends without an error when the client broke off: the sink of the reply tells that. */
 async function* chunksOf(request: Request): AsyncIterable<Uint8Array> {
-  if (request.body !== null) yield* readChunks(request.body);
+  if (request.body === null) return;
+  try {
+    yield* readChunks(request.body);
+  } catch {
+    return; // see BROKEN_OFF
+  }
 }
 
 async function* readChunks(stream: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array> {
