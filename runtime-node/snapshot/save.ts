@@ -6,27 +6,21 @@
  */
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import type { SecureContextOptions } from "node:tls";
 import type { FileSystem, OpenFile } from "../../adapters/file-storage/file-system.ts";
 import { errorCode } from "../../adapters/file-storage/file-system.ts";
 import { writeWhole } from "../../adapters/file-storage/segment.ts";
 import { QuorateError, isQuorateError } from "../../core/errors.ts";
 import { type Backup, readBackup } from "./backup-file.ts";
-import { downloadSnapshot } from "./snapshot-download.ts";
+import { type Access, downloadSnapshot } from "./snapshot-download.ts";
 
-export interface SaveOptions {
-  /** `http://host:port` or `https://host:port` of the member to be saved. */
-  readonly endpoint: string;
-  /** For https: authorities to trust, and a certificate to show. Default: those that Node trusts, and none. */
-  readonly tls?: SecureContextOptions;
+/** `signal` interrupts it; what was written is removed. */
+export interface SaveOptions extends Access {
   readonly file: string;
   readonly fileSystem: FileSystem;
-  /** Interrupts it; what was written is removed. */
-  readonly signal?: AbortSignal;
 }
 
 /** @throws QuorateError `exists`, `notFound`, `snapshotFailed`, `damaged`, or the host's error; nothing is left behind then */
-export async function saveSnapshot({ endpoint, tls = {}, file, fileSystem, signal }: SaveOptions): Promise<Backup> {
+export async function saveSnapshot({ file, fileSystem, ...access }: SaveOptions): Promise<Backup> {
   const path = resolve(file);
   const part = `${path}.part`;
   refuseExisting(path, "is there already and is not overwritten");
@@ -37,8 +31,8 @@ export async function saveSnapshot({ endpoint, tls = {}, file, fileSystem, signa
     throw new QuorateError("notFound", "notFound", `there is no directory ${dirname(path)} to save a snapshot in`, { file: path });
   });
   try {
-    await fill(out, downloadSnapshot(endpoint, tls, signal));
-    const saved = await verify(fileSystem, part, endpoint);
+    await fill(out, downloadSnapshot(access));
+    const saved = await verify(fileSystem, part, access.endpoint);
     refuseExisting(path, "was made meanwhile and is not overwritten");
     await fileSystem.rename(part, path);
     await fileSystem.syncDirectory(dirname(path));

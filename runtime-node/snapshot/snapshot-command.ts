@@ -10,6 +10,7 @@ import { type NamedMember, parseInitialCluster } from "../cluster/initial-cluste
 import { ConfigError } from "../config.ts";
 import { BUMP_REVISION_DEFAULT } from "./limits.ts";
 import type { Restored } from "./restore.ts";
+import type { Login } from "./snapshot-download.ts";
 import { STATUS_FORMATS, type StatusFormat, formatStatus } from "./status.ts";
 
 /** Of what could not be done. */
@@ -19,6 +20,7 @@ const EXAMPLES = `
 Examples:
   quorate snapshot save backup.snap --endpoints http://127.0.0.1:2379
   quorate snapshot save backup.snap --endpoints https://10.0.0.1:2379 --cacert ca.pem --cert backup.pem --key backup.key
+  QUORATE_USER=root QUORATE_PASSWORD=secret quorate snapshot save backup.snap
   quorate snapshot status backup.snap -w table
   quorate snapshot restore backup.snap --data-dir /var/lib/quorate/new
 `;
@@ -51,7 +53,10 @@ function saveCommand(): Command {
   command.option("--cacert <FILE>", "authorities, PEM, to trust with an https endpoint");
   command.option("--cert <FILE>", "certificate, PEM, to show it");
   command.option("--key <FILE>", "its private key, PEM");
-  return command.action((file: string, { endpoints, ...tls }: SaveFlags) =>
+  const user = new Option("--user <NAME[:PASSWORD]>", "who asks, where authentication is on; needs the role root");
+  command.addOption(user.env("QUORATE_USER"));
+  command.addOption(new Option("--password <TEXT>", "the user's password, which then is not in --user").env("QUORATE_PASSWORD"));
+  return command.action((file: string, { endpoints, user: name, password, ...tls }: SaveFlags) =>
     run(async () => {
       const { saveSnapshot } = await import("./save.ts");
       const interrupted = new AbortController();
@@ -60,6 +65,7 @@ function saveCommand(): Command {
       const { header, bytes } = await saveSnapshot({
         endpoint: endpoints,
         tls: await tlsOf(tls),
+        login: loginOf(name, password),
         file,
         fileSystem: await fileSystem(),
         signal: interrupted.signal,
@@ -75,10 +81,24 @@ interface SaveFlags {
   readonly cacert?: string;
   readonly cert?: string;
   readonly key?: string;
+  readonly user?: string;
+  readonly password?: string;
+}
+
+/** As etcdctl has it, but it never asks at the terminal. @throws ConfigError for one without the other */
+function loginOf(user: string | undefined, password: string | undefined): Login | undefined {
+  if (user === undefined) {
+    if (password !== undefined) throw new ConfigError("--password needs a --user");
+    return undefined;
+  }
+  if (password !== undefined) return { name: user, password };
+  const colon = user.indexOf(":");
+  if (colon < 0) throw new ConfigError("--user needs a password: --user NAME:PASSWORD, or --password");
+  return { name: user.slice(0, colon), password: user.slice(colon + 1) };
 }
 
 /** @throws ConfigError for files that cannot be used */
-async function tlsOf({ cacert, cert, key }: Omit<SaveFlags, "endpoints">): Promise<SecureContextOptions> {
+async function tlsOf({ cacert, cert, key }: Pick<SaveFlags, "cacert" | "cert" | "key">): Promise<SecureContextOptions> {
   if ((cert === undefined) !== (key === undefined)) throw new ConfigError("--cert and --key belong together");
   const { readTlsFiles } = await import("../tls/tls-files.ts");
   const file = (flag: string, path: string | undefined) => (path === undefined ? undefined : { flag, path });

@@ -10,7 +10,10 @@ import { request as requestHttps } from "node:https";
 import type { SecureContextOptions } from "node:tls";
 import { QuorateError, isQuorateError } from "../../core/errors.ts";
 
-const PATH = "/v3/maintenance/snapshot";
+const SNAPSHOT = "/v3/maintenance/snapshot";
+const AUTHENTICATE = "/v3/auth/authenticate";
+/** What a member says that does not ask who it is; then nobody has to tell. */
+const NOT_ASKED = "etcdserver: authentication is not enabled";
 /** Without a byte for so long the member is taken for gone. */
 const QUIET_MS = 30_000;
 /** A message of the stream; a member sends blobs of about 64 to 320 KiB, a third more in base64. */
@@ -18,20 +21,33 @@ const LINE_CHARACTERS_MAX = 16 * 1024 * 1024;
 /** Of an answer that is no stream. */
 const ERROR_CHARACTERS_MAX = 64 * 1024;
 
+/** Who asks, where authentication is on. */
+export interface Login {
+  readonly name: string;
+  readonly password: string;
+}
+
+/** How a member is reached. */
+export interface Access {
+  /** `http://host:port` or `https://host:port` */
+  readonly endpoint: string;
+  /** For https: authorities to trust, and a certificate to show. Default: those that Node trusts, and none. */
+  readonly tls?: SecureContextOptions | undefined;
+  /** Left out: nobody. */
+  readonly login?: Login | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * @param endpoint `http://host:port` or `https://host:port`
- * @param tls for https
  * @returns the snapshot's bytes in pieces, in order; the member sends no faster than they are taken
  * @throws QuorateError `snapshotFailed`, naming the endpoint and the reason
  */
-export async function* downloadSnapshot(
-  endpoint: string,
-  tls: SecureContextOptions = {},
-  signal?: AbortSignal,
-): AsyncGenerator<Buffer, void, undefined> {
+export async function* downloadSnapshot(access: Access): AsyncGenerator<Buffer, void, undefined> {
+  const { endpoint, signal } = access;
   let received = 0;
   try {
-    const reply = await ask(endpoint, tls, signal);
+    const token = await tokenFor(access);
+    const reply = await ask(access, SNAPSHOT, "{}", token);
     if (reply.statusCode !== 200) throw new Error(await refusal(reply));
     let complete = false;
     for await (const line of linesOf(reply)) {
@@ -49,20 +65,34 @@ export async function* downloadSnapshot(
   }
 }
 
-function ask(endpoint: string, tls: SecureContextOptions, signal: AbortSignal | undefined): Promise<IncomingMessage> {
+/** @returns undefined when none is needed. @throws Error with the member's words when it does not know who asks */
+async function tokenFor(access: Access): Promise<string | undefined> {
+  if (access.login === undefined) return undefined;
+  const reply = await ask(access, AUTHENTICATE, JSON.stringify(access.login));
+  const text = await textUpTo(reply, ERROR_CHARACTERS_MAX);
+  if (reply.statusCode === 200) return (JSON.parse(text) as { token: string }).token;
+  if (text.includes(NOT_ASKED)) return undefined;
+  throw new Error(`the answer to --user was ${told(reply, text)}`);
+}
+
+function ask({ endpoint, tls, signal }: Access, path: string, body: string, token?: string): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const url = new URL(PATH, endpoint);
+    const url = new URL(path, endpoint);
     const options = {
       method: "POST",
       agent: false as const,
       timeout: QUIET_MS,
-      headers: { "content-type": "application/json", "content-length": 2 },
+      headers: {
+        "content-type": "application/json",
+        "content-length": Buffer.byteLength(body),
+        ...(token === undefined ? {} : { authorization: token }),
+      },
       ...(signal === undefined ? {} : { signal }),
     };
     const sent = url.protocol === "https:" ? requestHttps(url, { ...options, ...tls }, resolve) : requestHttp(url, options, resolve);
     sent.on("timeout", () => sent.destroy(new Error(`nothing came for ${QUIET_MS / 1000} s`)));
     sent.on("error", reject);
-    sent.end("{}");
+    sent.end(body);
   });
 }
 
@@ -100,13 +130,19 @@ function parseMessage(line: string): { blob: Buffer; last: boolean } {
 }
 
 async function refusal(reply: IncomingMessage): Promise<string> {
+  return `the answer was ${told(reply, await textUpTo(reply, ERROR_CHARACTERS_MAX))}`;
+}
+
+const told = ({ statusCode }: IncomingMessage, text: string): string => `${statusCode} ${text.trim().slice(0, 500)}`;
+
+async function textUpTo(reply: IncomingMessage, charactersMax: number): Promise<string> {
   let text = "";
   reply.setEncoding("utf8");
   for await (const piece of reply as AsyncIterable<string>) {
     text += piece;
-    if (text.length > ERROR_CHARACTERS_MAX) break;
+    if (text.length > charactersMax) break;
   }
-  return `the answer was ${reply.statusCode} ${text.trim().slice(0, 500)}`;
+  return text;
 }
 
 /** Of several addresses tried, Node's error has no text of its own. */

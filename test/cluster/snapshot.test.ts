@@ -72,6 +72,35 @@ async function watchFrom(url: string, revision: string): Promise<{ canceled?: bo
   return undefined;
 }
 
+test("where authentication is on, a backup is for the user root", async () => {
+  const { url } = await serve();
+  await put(url, "a", "1");
+  const file = (name: string): string => join(dir, name);
+  await done("save", file("off"), "--endpoints", url, "--user", "root:pw");
+  for (const [path, body] of [
+    ["user/add", { name: "root", password: "p:w" }],
+    ["user/grant", { user: "root", role: "root" }],
+    ["user/add", { name: "u", password: "pw" }],
+    ["enable", {}],
+  ] as const) {
+    await callV3(agent, url, `/v3/auth/${path}`, body);
+  }
+  await done("save", file("one"), "--endpoints", url, "--user", "root:p:w");
+  await done("save", file("two"), "--endpoints", url, "--user", "root", "--password", "p:w");
+  const refused = [
+    [[], 1, "user name is empty"],
+    [["--user", "u:pw"], 1, "permission denied"],
+    [["--user", "root:no"], 1, "the answer to --user was 400 .*invalid user ID or password"],
+    [["--user", "root"], 2, "--user needs a password"],
+    [["--password", "pw"], 2, "--password needs a --user"],
+  ] as const;
+  for (const [flags, code, told] of refused) {
+    const result = await snapshot("save", file("none"), "--endpoints", url, ...flags);
+    expect([flags, result.code, result.stderr]).toEqual([flags, code, expect.stringMatching(told)]);
+  }
+  expect(readdirSync(dir).toSorted()).toEqual(["off", "one", "two"]);
+});
+
 test("T40: save, kill, restore, start: everything is there, and nobody of the old life goes back in time", async () => {
   const before = await serve();
   for (let n = 0; n < 50; n++) await put(before.url, `k${n % 20}`, `v${n}`);
