@@ -312,7 +312,10 @@ export class FileLogStorage implements LogStorage {
     let body = this.#encode(waiting, this.#at === SEGMENT_HEADER_BYTES);
     if (this.#at + batchLength(body.bodyLength) > this.#pool.current.size) {
       body = this.#encode(waiting, true);
-      await this.#pool.advance(batchLength(body.bodyLength));
+      const bytes = batchLength(body.bodyLength);
+      // Of all segments only the last may be empty: recovery looks for the next batch in the next segment, and no further.
+      if (this.#at === SEGMENT_HEADER_BYTES) await this.#pool.enlarge(bytes);
+      else await this.#pool.advance(bytes);
       this.#checkAlive();
       this.#at = SEGMENT_HEADER_BYTES;
     }

@@ -64,6 +64,30 @@ test("nothing of what was read stays in memory: entries have bytes of their own,
   for (const { data } of entries) expect(data.buffer.byteLength).toBeLessThanOrEqual(Math.max(data.length, Buffer.poolSize));
 });
 
+test("a batch larger than a segment, after one that was torn where it opened the segment, leaves no empty segment behind it", async () => {
+  const disk = new SimulatedDisk();
+  const open = async (): Promise<{ storage: FileLogStorage; entries: readonly Entry[] }> => {
+    const storage = new FileLogStorage({ directory: "/data", segmentBytes: 64 << 10, fileSystem: disk });
+    return { storage, entries: (await storage.open()).entries };
+  };
+  const { storage } = await open();
+  await storage.initialise({ clusterId: "1", memberId: "2", diskId: "33" });
+  await storage.append({ entries: [entry(1, 40_000)] }, true);
+  await storage.append({ entries: [entry(2, 40_000)] }, true);
+  await storage.close();
+  const torn = disk.content("/data/log/0000000000000002.log");
+  expect(readHeader(torn, SECTOR_BYTES)).toBeDefined();
+  torn.fill(0, SECTOR_BYTES + 20_480, SECTOR_BYTES + 50_000);
+
+  const second = await open();
+  expect(second.entries.map(({ index }) => index)).toEqual([1]);
+  for (const next of [entry(2, 100_000), entry(3, 10)]) await second.storage.append({ entries: [next] }, true);
+  await second.storage.close();
+  const third = await open();
+  expect(plain(third.entries as Entry[])).toEqual(plain([entry(1, 40_000), entry(2, 100_000), entry(3, 10)]));
+  await third.storage.close();
+});
+
 describe("recovery verdicts", () => {
   let disk: SimulatedDisk;
   /** 512-byte sectors: b1, the second batch, has one, b2 has three, b3 has five. */

@@ -98,12 +98,20 @@ export class SegmentPool {
     if (this.#spare === null) throw this.#full ?? new Error("no segment could be made");
     const next = this.#spare;
     this.#spare = null;
-    if (SEGMENT_HEADER_BYTES + bytes > next.size) await this.#extend(next, SEGMENT_HEADER_BYTES + bytes);
+    await this.#makeRoom(next, bytes);
     const before = this.file;
     this.#file = await this.#options.fileSystem.open(next.path, "log");
     this.#segments.push(next);
     await before.close();
     this.prepare();
+  }
+
+  /**
+   * Makes room for a batch of `bytes` in the present segment, which is empty: the batch that opened it was torn.
+   * @throws the host's error
+   */
+  enlarge(bytes: number): Promise<void> {
+    return this.#makeRoom(this.current, bytes);
   }
 
   /** Removes the oldest segments as long as nothing in them is above `index`; those from `keep` on stay. */
@@ -157,13 +165,15 @@ export class SegmentPool {
   }
 
   /** A batch larger than a segment gets a larger one. */
-  async #extend(segment: Segment, bytes: number): Promise<void> {
+  async #makeRoom(segment: Segment, bytes: number): Promise<void> {
+    const size = SEGMENT_HEADER_BYTES + bytes;
+    if (size <= segment.size) return;
     const file = await this.#options.fileSystem.open(segment.path, "write");
     try {
-      await writeZeros(file, segment.size, bytes);
+      await writeZeros(file, segment.size, size);
     } finally {
       await file.close();
     }
-    segment.size = bytes;
+    segment.size = size;
   }
 }
