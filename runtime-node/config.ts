@@ -14,7 +14,7 @@ export class ConfigError extends Error {
 }
 
 /** Variables with our prefix that are no settings: of the benchmark, of the tests, of the client commands. */
-const OTHER_VARIABLES = /^QUORATE_(BENCH|TEST)_/;
+const OTHER_VARIABLES = /^QUORATE_((BENCH|TEST)_|(USER|PASSWORD)$)/;
 
 /**
  * @param flags values as they were given, by name without dashes

@@ -64,6 +64,10 @@ export class GrpcCall implements Credentials, ReplySink {
   #reader: MessageReader | null = null;
   #handler: CallHandler | null = null;
   #status: GrpcStatus | null = null;
+  /** A message is being taken, and nothing after it. */
+  #paused = false;
+  /** The client has sent its last. */
+  #ended = false;
   #begun = false;
   /** Of the reply, as long as the stream is there. */
   #unsentBytes = 0;
@@ -154,14 +158,22 @@ export class GrpcCall implements Credentials, ReplySink {
 
   #pause(wait: Promise<void>): void {
     this.#stream.pause();
+    this.#paused = true;
     wait.then(
-      () => this.#stream.resume(),
+      () => {
+        this.#paused = false;
+        this.#stream.resume();
+        if (this.#ended) this.#end();
+      },
       (error: unknown) => this.fail(error),
     );
   }
 
+  /** Node tells the end of a stream that is paused, too. */
   #end(): void {
     if (this.#over) return;
+    this.#ended = true;
+    if (this.#paused) return;
     if (this.#reader !== null && !this.#reader.isBetweenMessages) this.finish(statusOf("internal", "unexpected EOF"));
     else this.#handler!.end();
   }

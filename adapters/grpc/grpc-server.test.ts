@@ -220,6 +220,22 @@ describe("deadlines and cancelling", () => {
   test("a deadline that is none is refused", async () => {
     const { status, text } = await open().unary(KV_RANGE, rangeOf("a"), { "grpc-timeout": "soon" });
     expect([status, text]).toEqual([13, "transport: malformed grpc-timeout: soon"]);
+    expect((await open().unary(KV_PUT, putOf("late", "1"), { "grpc-timeout": "0n" })).status).toBe(4);
+    expect(member.store.keyCount()).toBe(0);
+  });
+
+  test("of many requests are all answered, also when the client has said its last meanwhile", async () => {
+    let renewed = (_ttl: number): void => {};
+    const ttl = new Promise<number>((resolve) => (renewed = resolve));
+    member.keepAlive = () => ttl;
+    const client = open();
+    const call = client.call("/etcdserverpb.Lease/LeaseKeepAlive");
+    const ask = grpcMessage(protobufEncoder(m.LEASE_KEEP_ALIVE_REQUEST)({ id: "5" }));
+    call.send((ask + ask) as Bytes);
+    call.end();
+    await client.unary(KV_RANGE, rangeOf("a")); // what was sent before it has come
+    renewed(60);
+    expect(await call.outcome).toMatchObject({ status: 0, messages: { length: 2 } });
   });
 
   test("a watch ends when its client takes it back, or goes away", async () => {

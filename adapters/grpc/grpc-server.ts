@@ -89,6 +89,8 @@ const LEADERLESS_MAX = 3;
 /** How long the end waits for replies under way. */
 const CLOSE_GRACE_MS = 5_000;
 
+const OVERDUE = statusOf("deadlineExceeded", "context deadline exceeded");
+
 /** What was called how often, for metrics. */
 export interface MethodCounts {
   readonly service: string;
@@ -295,6 +297,10 @@ export class GrpcServer {
         call.finish(statusOf("internal", `transport: malformed grpc-timeout: ${timeout}`));
         return false;
       }
+      if (millis === 0) {
+        call.finish(OVERDUE);
+        return false;
+      }
       call.deadlineMs = performance.now() + millis;
       this.#timed.add(call);
     }
@@ -322,7 +328,7 @@ export class GrpcServer {
   #endOverdue(): void {
     if (this.#timed.size === 0) return;
     const now = performance.now();
-    for (const call of this.#timed) if (call.deadlineMs <= now) call.finish(statusOf("deadlineExceeded", "context deadline exceeded"));
+    for (const call of this.#timed) if (call.deadlineMs <= now) call.finish(OVERDUE);
   }
 
   #lookForLeader(): void {
