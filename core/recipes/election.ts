@@ -9,13 +9,13 @@ import type { Bytes } from "../bytes/bytes.ts";
 import { errConflict, errHeld, errSessionLost, isQuorateError } from "../errors.ts";
 import type { KeyValue, LeaseId } from "../store/command.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
-import { Hold, type Place, ownKey } from "./hold.ts";
-import { firstOp, joinLine, keyInLine, untilFirst } from "./line.ts";
+import { Hold } from "./hold.ts";
+import { findInLine, firstOp, joinLine } from "./line.ts";
 import { prefixOf } from "./names.ts";
-import { isPassing, repeat } from "./repeat.ts";
+import { isCompacted, isPassing, repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, keysUnder, oneKey, putOp, readOf, txnOf } from "./requests.ts";
-import { Session } from "./session.ts";
-import { type TurnOptions, type WaitOptions, giveUpTurn, untilOneGone, waitTurn, withSession } from "./turns.ts";
+import type { Session } from "./session.ts";
+import { type TurnOptions, type WaitOptions, resumeTurn, takeTurn, untilOneGone } from "./turns.ts";
 
 const KIND = "elections";
 
@@ -66,14 +66,10 @@ export class Leadership extends Hold {
  */
 export async function campaign(context: RecipeContext, name: string, value: Bytes, options: TurnOptions = {}): Promise<Leadership> {
   const prefix = prefixOf(KIND, name);
-  return withSession(context, options, async (session, ownSession) => {
-    const { place, before } = await joinLine(context, { prefix, session, ownSession, value });
-    if (before === null || (await waitTurn(context, session, options, (signal) => untilFirst(context, prefix, place, signal)))) {
-      return new Leadership(context, place);
-    }
-    await giveUpTurn(context, place, options);
-    throw errHeld(`the office of ${JSON.stringify(name)}`);
-  });
+  const enter = (session: Session, ownSession: boolean) => joinLine(context, { prefix, session, ownSession, value });
+  const place = await takeTurn(context, options, enter);
+  if (place === null) throw errHeld(`the office of ${JSON.stringify(name)}`);
+  return new Leadership(context, place);
 }
 
 /**
@@ -88,21 +84,10 @@ export async function resumeCampaign(
   options: WaitOptions = {},
 ): Promise<Leadership | null> {
   const prefix = prefixOf(KIND, name);
-  const session = await Session.resume(context, lease, options.signal);
-  try {
-    const key = keyInLine(prefix, lease);
-    const own = await ownKey(context, key, options.signal);
-    if (own === undefined) throw errSessionLost("its candidature is gone", { lease });
-    const place: Place = { session, ownSession: true, key, created: own.createRevision, beside: [] };
-    if (await waitTurn(context, session, options, (signal) => untilFirst(context, prefix, place, signal))) {
-      return new Leadership(context, place);
-    }
-    session.detach();
-    return null;
-  } catch (error) {
-    session.detach();
-    throw error;
-  }
+  const { place, granted } = await resumeTurn(context, lease, options, (session) => findInLine(context, prefix, session, options.signal));
+  if (granted) return new Leadership(context, place);
+  place.session.detach();
+  return null;
 }
 
 /** Who leads, and who comes next. */
@@ -144,7 +129,7 @@ export async function* observeElection(
         if (end >= 0) break; // look who leads now
       }
     } catch (error) {
-      if (!isQuorateError(error) || error.reason !== "compacted") throw error;
+      if (!isCompacted(error)) throw error;
     }
   }
 }

@@ -107,6 +107,11 @@ export class Hold {
     return { key: this.key, created, fence: this.fence.toString(), beside, ...this.session.toJSON() };
   }
 
+  /** Another hold stands for it from now on. */
+  protected handOver(): void {
+    this.#entered = 0;
+  }
+
   #check(): void {
     this.session.check();
     if (this.#entered === 0) throw errSessionLost("what it held was released", { lease: this.lease });

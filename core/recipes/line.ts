@@ -4,14 +4,12 @@
  * turn has come but by a read that finds its own key there and none before it.
  */
 import type { Bytes } from "../bytes/bytes.ts";
-import { errSessionLost } from "../errors.ts";
 import type { KeyValue, LeaseId, Operation } from "../store/command.ts";
 import type { RecipeContext } from "./client-port.ts";
-import type { Place } from "./hold.ts";
-import { repeat } from "./repeat.ts";
+import { type Place, ownKey } from "./hold.ts";
 import { createdAt, foundAt, keysUnder, oneKey, putOp, rangeOp, txnOf } from "./requests.ts";
 import type { Session } from "./session.ts";
-import { putForSession, untilOneGone } from "./turns.ts";
+import { type Entered, placeGone, putForSession, untilNothingAhead } from "./turns.ts";
 
 /** A line, and somebody who wants to be in it. */
 export interface Entry {
@@ -20,12 +18,6 @@ export interface Entry {
   readonly ownSession: boolean;
   /** Of the session's key, when it is put. */
   readonly value: Bytes;
-}
-
-export interface Joined {
-  readonly place: Place;
-  /** Who is first; null: the place itself. */
-  readonly before: KeyValue | null;
 }
 
 const FIRST = { sortTarget: "create", sortOrder: "ascend", limit: 1 } as const;
@@ -42,14 +34,14 @@ export function firstOp(prefix: Bytes): Operation {
 }
 
 /** Puts the session's key at the end of the line, unless it is in it already. @throws QuorateError sessionLost, noSpace … */
-export async function joinLine(context: RecipeContext, { prefix, session, ownSession, value }: Entry): Promise<Joined> {
+export async function joinLine(context: RecipeContext, { prefix, session, ownSession, value }: Entry): Promise<Entered> {
   const key = keyInLine(prefix, session.id);
   const look = [rangeOp(oneKey(key)), firstOp(prefix)];
   const result = await putForSession(context, session, txnOf([createdAt(key, 0)], [putOp(key, value, session.id), ...look], look));
   const at = result.succeeded ? 1 : 0;
   const created = foundAt(result, at)[0]!.createRevision;
   const first = foundAt(result, at + 1)[0]!;
-  return { place: { session, ownSession, key, created, beside: [] }, before: first.key === key ? null : first };
+  return enteredAt(context, prefix, { session, ownSession, key, created, beside: [] }, first.key === key);
 }
 
 /** As `joinLine`, but only if nobody is there. @returns who is first; or the place, which is then first */
@@ -63,20 +55,15 @@ export async function joinEmptyLine(context: RecipeContext, { prefix, session, o
   return first.key === key ? { session, ownSession, key, created: first.createRevision, beside: [] } : first;
 }
 
-/** Waits until no key is before the place. @throws QuorateError sessionLost when the place itself is gone; what the signal fired with */
-export async function untilFirst(context: RecipeContext, prefix: Bytes, place: Place, signal: AbortSignal): Promise<void> {
-  const { key, created, session } = place;
-  const look = txnOf([], [rangeOp(oneKey(key)), rangeOp(keysUnder(prefix), { ...LAST, maxCreateRevision: created - 1 })]);
-  for (;;) {
-    // One read of both at one revision: a key that was put in the place of a lost one is not taken for it.
-    const seen = await repeat(context, () => context.store.txn(look, { signal }), { signal, until: Infinity });
-    const [own] = foundAt(seen, 0);
-    if (own?.createRevision !== created) {
-      if (place.ownSession) session.lose("its place in the line is gone");
-      throw errSessionLost("its place in the line is gone", { lease: session.id });
-    }
-    const [before] = foundAt(seen, 1);
-    if (before === undefined) return;
-    await untilOneGone(context, [before.key, key], seen.revision, signal);
-  }
+/** The session's place in a line that it joined before. @throws QuorateError sessionLost when it is not there */
+export async function findInLine(context: RecipeContext, prefix: Bytes, session: Session, signal?: AbortSignal): Promise<Entered> {
+  const key = keyInLine(prefix, session.id);
+  const own = await ownKey(context, key, signal);
+  if (own === undefined) throw placeGone(session, true);
+  return enteredAt(context, prefix, { session, ownSession: true, key, created: own.createRevision, beside: [] }, false);
+}
+
+function enteredAt(context: RecipeContext, prefix: Bytes, place: Place, granted: boolean): Entered {
+  const ahead = rangeOp(keysUnder(prefix), { ...LAST, maxCreateRevision: place.created - 1 });
+  return { place, granted, untilGranted: (signal) => untilNothingAhead(context, place, ahead, ([last]) => last, signal) };
 }

@@ -6,16 +6,26 @@
  */
 import type { Bytes } from "../bytes/bytes.ts";
 import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
-import { errHeld, errSessionLost } from "../errors.ts";
+import { errHeld } from "../errors.ts";
 import type { KeyValue, LeaseId } from "../store/command.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
-import { Hold, type Place, ownKey } from "./hold.ts";
-import { type Entry, firstOp, joinEmptyLine, joinLine, keyInLine, untilFirst } from "./line.ts";
+import { Hold } from "./hold.ts";
+import { type Entry, findInLine, firstOp, joinEmptyLine, joinLine, keyInLine } from "./line.ts";
 import { prefixOf } from "./names.ts";
 import { repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, keysUnder, oneKey, readOf, txnOf } from "./requests.ts";
-import { Session, checkLease } from "./session.ts";
-import { type TurnOptions, type WaitOptions, giveUpSession, giveUpTurn, waitTurn, withSession } from "./turns.ts";
+import { type Session, checkLease } from "./session.ts";
+import {
+  type Entered,
+  type Queued,
+  type TurnOptions,
+  type WaitOptions,
+  giveUpSession,
+  queueTurn,
+  resumeTurn,
+  takeTurn,
+  withSession,
+} from "./turns.ts";
 
 const KIND = "locks";
 
@@ -56,12 +66,9 @@ export interface LockState {
  */
 export async function acquireLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold> {
   const prefix = prefixOf(KIND, name);
-  return withSession(context, options, async (session, ownSession) => {
-    const { place, granted } = await enter(context, prefix, session, ownSession, options);
-    if (granted) return new Hold(context, place);
-    await giveUpTurn(context, place, options);
-    throw errHeld(`the lock ${JSON.stringify(name)}`);
-  });
+  const place = await takeTurn(context, options, (session, ownSession) => enter(context, prefix, session, ownSession, options));
+  if (place === null) throw errHeld(`the lock ${JSON.stringify(name)}`);
+  return new Hold(context, place);
 }
 
 /** The lock at once, if nobody has it or waits for it; null otherwise. @throws QuorateError sessionLost, badField */
@@ -78,10 +85,8 @@ export async function tryLock(context: RecipeContext, name: string, options: Loc
 /** As `acquireLock`; but when the time to wait is over, the place in the line is kept for as long as the session is renewed. */
 export async function queueForLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold | LockTicket> {
   const prefix = prefixOf(KIND, name);
-  return withSession(context, options, async (session, ownSession) => {
-    const { place, granted } = await enter(context, prefix, session, ownSession, options);
-    return granted ? new Hold(context, place) : ticketOf(context, prefix, place);
-  });
+  const queued = await queueTurn(context, options, (session, ownSession) => enter(context, prefix, session, ownSession, options));
+  return holdOrTicket(context, prefix, queued);
 }
 
 /**
@@ -95,15 +100,8 @@ export async function resumeLock(
   options: WaitOptions = {},
 ): Promise<Hold | LockTicket> {
   const prefix = prefixOf(KIND, name);
-  const session = await Session.resume(context, lease, options.signal);
-  try {
-    const place = await findPlace(context, prefix, session, options.signal);
-    const granted = await waitTurn(context, session, options, (signal) => untilFirst(context, prefix, place, signal));
-    return granted ? new Hold(context, place) : await ticketOf(context, prefix, place);
-  } catch (error) {
-    session.detach();
-    throw error;
-  }
+  const queued = await resumeTurn(context, lease, options, (session) => findInLine(context, prefix, session, options.signal));
+  return holdOrTicket(context, prefix, queued);
 }
 
 /** Leaves the lock or its line, by the lease alone, and ends the lease. What is gone already is fine. */
@@ -161,17 +159,8 @@ export async function withLock<T>(
   }
 }
 
-interface Entered {
-  readonly place: Place;
-  readonly granted: boolean;
-}
-
-async function enter(context: RecipeContext, prefix: Bytes, session: Session, ownSession: boolean, options: LockOptions): Promise<Entered> {
-  const entry = entryOf(context, prefix, session, ownSession, options);
-  const { place, before } = await joinLine(context, entry);
-  if (before === null) return { place, granted: true };
-  const granted = await waitTurn(context, session, options, (signal) => untilFirst(context, prefix, place, signal));
-  return { place, granted };
+function enter(context: RecipeContext, prefix: Bytes, session: Session, ownSession: boolean, options: LockOptions): Promise<Entered> {
+  return joinLine(context, entryOf(context, prefix, session, ownSession, options));
 }
 
 function entryOf({ host }: RecipeContext, prefix: Bytes, session: Session, ownSession: boolean, { owner }: LockOptions): Entry {
@@ -179,14 +168,9 @@ function entryOf({ host }: RecipeContext, prefix: Bytes, session: Session, ownSe
   return { prefix, session, ownSession, value };
 }
 
-async function findPlace(context: RecipeContext, prefix: Bytes, session: Session, signal: AbortSignal | undefined): Promise<Place> {
-  const key = keyInLine(prefix, session.id);
-  const own = await ownKey(context, key, signal);
-  if (own === undefined) throw errSessionLost("its place in the line is gone", { lease: session.id });
-  return { session, ownSession: true, key, created: own.createRevision, beside: [] };
-}
-
-async function ticketOf(context: RecipeContext, prefix: Bytes, { session, ownSession, key, created }: Place): Promise<LockTicket> {
+async function holdOrTicket(context: RecipeContext, prefix: Bytes, { place, granted }: Queued): Promise<Hold | LockTicket> {
+  if (granted) return new Hold(context, place);
+  const { session, ownSession, key, created } = place;
   const before = readOf(keysUnder(prefix), { maxCreateRevision: created - 1, keysOnly: true });
   const { kvs } = await repeat(context, () => context.store.range(before));
   if (ownSession) session.detach();

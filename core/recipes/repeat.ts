@@ -25,6 +25,11 @@ export function isPassing(error: unknown): boolean {
   return isQuorateError(error) && PASSING.has(error.reason);
 }
 
+/** Whether a watch has lost its history: look at the state, and watch from there. */
+export function isCompacted(error: unknown): boolean {
+  return isQuorateError(error) && error.reason === "compacted";
+}
+
 /**
  * What `act` gives; while it fails for a passing reason, it is called again after a pause that doubles.
  * @throws what it threw last; the signal's reason

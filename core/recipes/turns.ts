@@ -2,13 +2,13 @@
  * What all recipes share in which one waits for a turn: a session for the one who waits, the wait for keys to go, and how a wait ends.
  */
 import type { Bytes } from "../bytes/bytes.ts";
-import { errSessionLost, isQuorateError } from "../errors.ts";
-import type { TxnRequest, TxnResult } from "../store/command.ts";
+import { type QuorateError, errSessionLost, isQuorateError } from "../errors.ts";
+import type { KeyValue, LeaseId, Operation, TxnRequest, TxnResult } from "../store/command.ts";
 import type { AsOf, RecipeContext } from "./client-port.ts";
 import { type Duration, milliseconds } from "./durations.ts";
 import { type Place, removePlace } from "./hold.ts";
-import { repeat } from "./repeat.ts";
-import { oneKey } from "./requests.ts";
+import { isCompacted, repeat } from "./repeat.ts";
+import { foundAt, oneKey, rangeOp, txnOf } from "./requests.ts";
 import { openScope } from "./scope.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
@@ -71,7 +71,7 @@ export async function putForSession(context: RecipeContext, session: Session, re
  * Calls `wait` with a signal that fires when the session is lost, the caller gives up, or the time to wait is over.
  * @returns false when the time was over first; the place is kept
  */
-export async function waitTurn(
+async function waitTurn(
   { host }: RecipeContext,
   session: Session,
   { wait, signal }: WaitOptions,
@@ -90,8 +90,68 @@ export async function waitTurn(
   }
 }
 
+/** A place in a line, as one finds it on entering. */
+export interface Entered {
+  readonly place: Place;
+  readonly granted: boolean;
+  /** Waits until it is. */
+  readonly untilGranted: (signal: AbortSignal) => Promise<void>;
+}
+
+/**
+ * Enters a line, waits for the turn, and leaves when the time to wait is over.
+ * @returns null when it is over
+ */
+export function takeTurn(
+  context: RecipeContext,
+  options: TurnOptions,
+  enter: (session: Session, ownSession: boolean) => Promise<Entered>,
+): Promise<Place | null> {
+  return withSession(context, options, async (session, ownSession) => {
+    const { place, granted, untilGranted } = await enter(session, ownSession);
+    if (granted || (await waitTurn(context, session, options, untilGranted))) return place;
+    await giveUpTurn(context, place, options);
+    return null;
+  });
+}
+
+/** As `takeTurn`, but the place is kept when the time is over, for as long as somebody renews its session. */
+export function queueTurn(
+  context: RecipeContext,
+  options: TurnOptions,
+  enter: (session: Session, ownSession: boolean) => Promise<Entered>,
+): Promise<Queued> {
+  return withSession(context, options, async (session, ownSession) => {
+    const { place, granted, untilGranted } = await enter(session, ownSession);
+    return { place, granted: granted || (await waitTurn(context, session, options, untilGranted)) };
+  });
+}
+
+/**
+ * Goes on with a place that another process took, by its lease, and renews it.
+ * @param find the place in the line; throws when it is not there
+ * @throws QuorateError sessionLost
+ */
+export async function resumeTurn(
+  context: RecipeContext,
+  lease: LeaseId,
+  options: WaitOptions,
+  find: (session: Session) => Promise<Entered>,
+): Promise<Queued> {
+  const session = await Session.resume(context, lease, options.signal);
+  try {
+    const { place, granted, untilGranted } = await find(session);
+    return { place, granted: granted || (await waitTurn(context, session, options, untilGranted)) };
+  } catch (error) {
+    session.detach();
+    throw error;
+  }
+}
+
+export type Queued = Pick<Entered, "place" | "granted">;
+
 /** Leaves before one's turn. */
-export async function giveUpTurn(context: RecipeContext, place: Place, options: TurnOptions): Promise<void> {
+async function giveUpTurn(context: RecipeContext, place: Place, options: TurnOptions): Promise<void> {
   await removePlace(context, place);
   await giveUpSession(place.session, options);
 }
@@ -107,6 +167,36 @@ export async function giveUpSession(session: Session, options: TurnOptions): Pro
 }
 
 /**
+ * Waits until nothing that is ahead stands in the way of a place.
+ * @param ahead a read of what is before it
+ * @param obstacle of what was read, the key to wait for; undefined: there is none
+ * @throws QuorateError sessionLost when the place itself is gone; what the signal fired with
+ */
+export async function untilNothingAhead(
+  context: RecipeContext,
+  { key, created, session, ownSession }: Place,
+  ahead: Operation,
+  obstacle: (kvs: readonly KeyValue[]) => KeyValue | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const look = txnOf([], [rangeOp(oneKey(key)), ahead]);
+  for (;;) {
+    // Both at one revision: nobody is told that his turn has come whose own key is not there.
+    const seen = await repeat(context, () => context.store.txn(look, { signal }), { signal, until: Infinity });
+    if (foundAt(seen, 0)[0]?.createRevision !== created) throw placeGone(session, ownSession);
+    const before = obstacle(foundAt(seen, 1));
+    if (before === undefined) return;
+    await untilOneGone(context, [before.key, key], seen.revision, signal);
+  }
+}
+
+/** The error for a place that is not there any more; a session that was for it alone is lost with it. */
+export function placeGone(session: Session, ownSession: boolean): QuorateError {
+  if (ownSession) session.lose("its place is gone");
+  return errSessionLost("its place is gone", { lease: session.id });
+}
+
+/**
  * Waits until one of the keys is deleted after a revision; or it is worth looking again, because history was compacted.
  * @throws what the signal was fired with
  */
@@ -119,7 +209,7 @@ export async function untilOneGone(context: RecipeContext, keys: readonly Bytes[
   try {
     await Promise.race(keys.map(untilGone));
   } catch (error) {
-    if (!isQuorateError(error) || error.reason !== "compacted") throw error;
+    if (!isCompacted(error)) throw error;
   } finally {
     scope.close();
   }
