@@ -5,7 +5,14 @@ const report = process.env["VITEST_JSON"];
 
 export default defineConfig({
   test: {
-    include: ["core/**/*.test.ts", "adapters/**/*.test.ts", "runtime-node/**/*.test.ts", "bench/**/*.test.ts", "test/**/*.test.ts"],
+    include: [
+      "core/**/*.test.ts",
+      "client/**/*.test.ts",
+      "adapters/**/*.test.ts",
+      "runtime-node/**/*.test.ts",
+      "bench/**/*.test.ts",
+      "test/**/*.test.ts",
+    ],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     // What is waited for comes sooner or later; on a busy machine, later.

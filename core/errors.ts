@@ -58,7 +58,7 @@ export function isQuorateError(error: unknown): error is QuorateError {
   return error instanceof QuorateError;
 }
 
-const make =
+/* @__NO_SIDE_EFFECTS__ */ const make =
   (code: ErrorCode, reason: ErrorReason, message: string) =>
   (details: ErrorDetails = {}): QuorateError =>
     new QuorateError(code, reason, message, details);
@@ -136,6 +136,16 @@ export const errNoLeader = make("unavailable", "noLeader", "etcdserver: no leade
 export const errNotLeader = make("failedPrecondition", "notLeader", "etcdserver: not leader");
 export const errLeaderChanged = make("unavailable", "leaderChanged", "etcdserver: leader changed");
 export const errTimeout = make("unavailable", "timeout", "etcdserver: request timed out");
+/** Of a client: the connection broke after the request was sent. */
+export function errConnectionLost(url: string, cause: unknown): QuorateError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new QuorateError("unavailable", "connectionLost", `the connection to ${url} was lost: ${why}`, { url }, { cause });
+}
+/** Of a client: there was no connection, so nothing was done. */
+export function errUnreachable(url: string, cause: unknown): QuorateError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new QuorateError("unavailable", "unreachable", `${url} cannot be reached: ${why}`, { url }, { cause });
+}
 export const errStopped = make("unavailable", "stopped", "etcdserver: server stopped");
 export const errMemberNotFound = make("notFound", "memberNotFound", "etcdserver: member not found");
 
@@ -242,6 +252,11 @@ export function errBadField(field: string, message: string): QuorateError {
 /** Bytes that are not the protobuf of the message asked for, in the words of Go's gRPC library. */
 export function errBadProtobuf(what: string): QuorateError {
   return new QuorateError("internal", "badProtobuf", `grpc: error unmarshalling request: ${what}`);
+}
+
+/** Of a client: a value that does not fit its type, written or read. */
+export function errBadValue(message: string, cause?: unknown): QuorateError {
+  return new QuorateError("invalidArgument", "badValue", message, {}, { cause });
 }
 
 /** A body that is not the JSON of the message asked for; the message says what is wrong with it, in the words of etcd's gateway. */

@@ -156,6 +156,10 @@ const PLANTS: readonly (readonly [path: string, text: string, report: readonly s
   ["core/raft/a6.ts", 'import "node:fs";\n', ["no-restricted-imports", "through a port"]],
   ["core/store/a7.ts", 'import type { A } from "../replica/a.ts";\nexport type B = A;\n', ["no-restricted-imports", "who drives it"]],
   ["adapters/a8.ts", 'import type { A } from "../runtime-node/a.ts";\nexport type B = A;\n', ["no-restricted-imports"]],
+  ["client/a9.ts", 'import { A } from "../core/store/a.ts";\nexport const a = A;\n', ["no-restricted-imports", "types of the store only"]],
+  ["client/a10.ts", 'import "zod";\n', ["no-restricted-imports", "nothing of the server"]],
+  ["client/a11.ts", 'import "node:fs";\n', ["no-restricted-imports", "runs everywhere"]],
+  ["client/a12.ts", "export const chance = (): number => Math.random();\n", ["no-restricted-properties", "randomBytes"]],
   ["core/b1.ts", "export const now = (): number => Date.now();\n", ["no-restricted-globals", "clock-port"]],
   ["core/b2.ts", "export const later = (f: () => void): unknown => setTimeout(f, 1);\n", ["no-restricted-globals", "tick()"]],
   ["core/b3.ts", "export const id = (): string => crypto.randomUUID();\n", ["no-restricted-properties", "randomBytes"]],
@@ -183,7 +187,7 @@ const CLEAN: readonly (readonly [path: string, text: string])[] = [
   ["core/store/a.ts", "export type A = number;\n"],
   ["core/replica/a.ts", "export type A = number;\n"],
   ["runtime-node/a.ts", "export type A = number;\nconsole.log(Date.now(), Math.random());\n"],
-  ["client/a.ts", "export type A = number;\n"],
+  ["client/a.ts", 'import type { A as B } from "../core/store/a.ts";\nexport type A = B;\n'],
   ["adapters/some/a.ts", 'import "node:fs";\nexport type A = number;\n'],
 ];
 

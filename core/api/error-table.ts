@@ -54,6 +54,8 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   notLeader: row("failedPrecondition", "safe"),
   leaderChanged: row("unavailable", "unknown"),
   timeout: row("unavailable", "unknown"),
+  connectionLost: row("unavailable", "unknown"),
+  unreachable: row("unavailable", "safe"),
   stopped: row("unavailable", "unknown"),
   memberNotFound: row("notFound"),
   memberBadUrls: row("invalidArgument"),
@@ -90,6 +92,7 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   snapshotOutdated: row("failedPrecondition"),
   notCovered: row("failedPrecondition"),
   badField: row("invalidArgument"),
+  badValue: row("invalidArgument"),
   badJson: row("invalidArgument"),
   badProtobuf: row("internal"),
 };

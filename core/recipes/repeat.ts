@@ -6,7 +6,15 @@ import { isQuorateError } from "../errors.ts";
 import type { RecipeContext } from "./client-port.ts";
 
 /** Reasons after which the same call may be answered: the outcome is not known, or nothing was done. */
-const PASSING: ReadonlySet<string> = new Set(["leaderChanged", "timeout", "connectionLost", "stopped", "noLeader", "tooManyRequests"]);
+const PASSING: ReadonlySet<string> = new Set([
+  "leaderChanged",
+  "timeout",
+  "connectionLost",
+  "unreachable",
+  "stopped",
+  "noLeader",
+  "tooManyRequests",
+]);
 
 const FIRST_PAUSE_MS = 50;
 const PAUSE_MS_MAX = 2_000;

@@ -1,0 +1,85 @@
+/**
+ * The client: `fetch` only, for edge functions, browsers and servers. To connect opens no socket and starts no timer; both come with what
+ * is held or watched, and go with it.
+ *
+ * A client is also the context that recipes run on, so each of them is a function that takes it: `acquireLock(q, "deploy")`.
+ */
+import type { Host, RecipeContext, Store } from "../core/recipes/client-port.ts";
+import { Endpoints } from "./endpoints.ts";
+import { etcdWire } from "./etcd.ts";
+import { type Platform, platform } from "./host.ts";
+import { type Fetch, HttpStore, type RetryOptions, type Token } from "./http-store.ts";
+import { Keys } from "./keys.ts";
+import { StoreClock } from "./store-clock.ts";
+import { Txn } from "./txn.ts";
+import { type Codec, text } from "./values.ts";
+import type { Wire } from "./wire.ts";
+
+export interface ConnectOptions {
+  /** Of the store. With several members, the addresses of all: `endpoints`. */
+  readonly url?: string | undefined;
+  readonly endpoints?: readonly string[] | undefined;
+  readonly token?: Token | undefined;
+  /** Default: the host's. */
+  readonly fetch?: Fetch | undefined;
+  readonly retry?: RetryOptions | undefined;
+  /** Of an edge function's context: keeps it alive for renewals and releases that go on behind the answer. */
+  readonly waitUntil?: ((work: Promise<unknown>) => void) | undefined;
+  /** How the store is spoken to. Default: etcd's JSON gateway. */
+  readonly wire?: Wire | undefined;
+  /** Time and chance, for tests. */
+  readonly platform?: Platform | undefined;
+}
+
+export class Client implements RecipeContext {
+  readonly store: Store;
+  readonly host: Host;
+  /** All keys, with values of text. */
+  readonly kv: Keys<string>;
+
+  constructor(store: Store, host: Host) {
+    this.store = store;
+    this.host = host;
+    this.kv = this.keys("", text);
+  }
+
+  /** Keys that begin with the prefix, with values of one type; without a codec, of text. */
+  keys(prefix: string): Keys<string>;
+  keys<T, In>(prefix: string, codec: Codec<T, In>): Keys<T, In>;
+  keys(prefix: string, codec: Codec<unknown> = text as Codec<unknown>): Keys<unknown> {
+    return new Keys(this, prefix, codec);
+  }
+
+  txn(): Txn {
+    return new Txn(this.store);
+  }
+}
+
+/** @throws QuorateError badField for an address that is none */
+export function connect(options: ConnectOptions | string): Client {
+  const given: ConnectOptions = typeof options === "string" ? { url: options } : options;
+  const { url, endpoints = url === undefined ? [] : [url], waitUntil, platform: place = platform } = given;
+  const clock = new StoreClock(() => place.monotonicMs(), place.wallMs());
+  const host: Host = {
+    monotonicMs: () => place.monotonicMs(),
+    clockMs: () => clock.nowMs(),
+    sleep: (ms, signal) => place.sleep(ms, signal),
+    randomBytes: (count) => place.randomBytes(count),
+    background: (work) => waitUntil?.(work),
+  };
+  const store = new HttpStore({
+    wire: given.wire ?? etcdWire(),
+    endpoints: new Endpoints(
+      endpoints,
+      () => place.monotonicMs(),
+      () => place.randomBytes(1)[0]!,
+    ),
+    // Bound to no object: hosts refuse to be called as a method of another.
+    fetch: given.fetch ?? ((input, init) => fetch(input, init)),
+    host,
+    clock,
+    token: given.token,
+    retry: given.retry,
+  });
+  return new Client(store, host);
+}

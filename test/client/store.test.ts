@@ -1,0 +1,54 @@
+/** The client's stores are held to the contract that recipes stand on, over real connections. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { connect } from "../../client/connect.ts";
+import { etcdWire } from "../../client/etcd.ts";
+import type { Wire } from "../../client/wire.ts";
+import { ZERO, ascii } from "../../core/bytes/bytes.ts";
+import { appendOp, deleteOp, txnOf } from "../../core/recipes/requests.ts";
+import { etcdVersion, startEtcd } from "../helpers/start-etcd.ts";
+import { startQuorate } from "../helpers/start-quorate.ts";
+import type { ServerProcess } from "../helpers/start-server.ts";
+import { type ContractOptions, clientContract } from "../contract/client-port.ts";
+
+interface Side {
+  readonly name: string;
+  readonly start: () => Promise<ServerProcess>;
+  readonly wire: () => Wire;
+  readonly options?: ContractOptions;
+}
+
+const NO_APPEND = "etcd's API has none";
+
+const SIDES: readonly Side[] = [
+  { name: "etcd's wire to this server", start: startQuorate, wire: etcdWire, options: { noAppend: NO_APPEND } },
+  // A real etcd, where it is installed.
+  ...(etcdVersion() === undefined
+    ? []
+    : [{ name: "etcd's wire to etcd", start: startEtcd, wire: etcdWire, options: { noAppend: NO_APPEND } }]),
+];
+
+describe.each(SIDES)("$name", ({ name, start, wire, options }) => {
+  let server: ServerProcess;
+  beforeAll(async () => void (server = await start()));
+  afterAll(() => server.stop());
+
+  clientContract(
+    name,
+    async () => {
+      const { store } = connect({ url: server.url, wire: wire() });
+      await store.txn(txnOf([], [deleteOp({ key: ZERO, end: ZERO })]));
+      const compact = async (revision: number): Promise<void> => {
+        const body = JSON.stringify({ revision, physical: true });
+        const reply = await fetch(`${server.url}/v3/kv/compaction`, { method: "POST", body });
+        expect(reply.status).toBe(200);
+      };
+      return { store, compact, close: () => Promise.resolve() };
+    },
+    options,
+  );
+
+  test.runIf(options?.noAppend === NO_APPEND)("says that it has no append", async () => {
+    const { store } = connect({ url: server.url, wire: wire() });
+    await expect(store.txn(txnOf([], [appendOp(ascii("/a/"), ascii(""), ascii("1"))]))).rejects.toMatchObject({ reason: "unsupported" });
+  });
+});
