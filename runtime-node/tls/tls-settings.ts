@@ -29,7 +29,7 @@ export async function clientTls(settings: Settings, host: TlsHost): Promise<List
     (settings[flag] ?? []).map((url) => ({ flag, url })),
   );
   let files = filesOf(settings, { cert: "cert-file", key: "key-file", ca: "trusted-ca-file", crl: "client-crl-file" });
-  if (settings["client-cert-auth"] && files.ca === undefined) throw new ConfigError("--client-cert-auth needs --trusted-ca-file");
+  needAuthority(settings, files, ["client-cert-auth", "client-cert-allowed-hostname"], "trusted-ca-file");
   for (const { flag, url } of listened.filter((one) => one.url.startsWith("http:"))) {
     if (files.cert !== undefined)
       host.notice("warn", `--${flag} has ${url}, which is plain: --cert-file and --key-file do not count there`);
@@ -53,8 +53,7 @@ export async function memberTls(settings: Settings, host: TlsHost): Promise<Memb
   const secure = urls.filter((url) => url.startsWith("https:")).length;
   if (secure > 0 && secure < urls.length) throw new ConfigError("--listen-peer-urls mixes http and https; wanted: one of them");
   let files = filesOf(settings, { cert: "peer-cert-file", key: "peer-key-file", ca: "peer-trusted-ca-file", crl: "peer-crl-file" });
-  if (settings["peer-client-cert-auth"] && files.ca === undefined)
-    throw new ConfigError("--peer-client-cert-auth needs --peer-trusted-ca-file");
+  needAuthority(settings, files, ["peer-client-cert-auth", "peer-cert-allowed-cn", "peer-cert-allowed-hostname"], "peer-trusted-ca-file");
   if (settings["peer-cert-allowed-cn"] !== undefined && settings["peer-cert-allowed-hostname"] !== undefined) {
     throw new ConfigError("--peer-cert-allowed-cn and --peer-cert-allowed-hostname exclude each other");
   }
@@ -80,6 +79,12 @@ function filesOf(settings: Settings, flags: Readonly<Record<keyof TlsFiles, Sett
   if ((files.cert === undefined) !== (files.key === undefined)) throw new ConfigError(`--${flags.cert} and --${flags.key} belong together`);
   if (files.crl !== undefined && files.ca === undefined) throw new ConfigError(`--${flags.crl} needs --${flags.ca}`);
   return files;
+}
+
+/** Rules for certificates say nothing where nobody is asked for one. @throws ConfigError that names the rule */
+function needAuthority(settings: Settings, { ca }: TlsFiles, rules: readonly SettingName[], authority: SettingName): void {
+  const rule = rules.find((flag) => settings[flag] !== undefined && settings[flag] !== false);
+  if (rule !== undefined && ca === undefined) throw new ConfigError(`--${rule} needs --${authority}`);
 }
 
 /** Where etcd keeps such certificates in the data directory, and for which addresses they are. */

@@ -385,6 +385,8 @@ describe.skipIf(!hasOpenssl())("a start with", () => {
       refused("--cert-file", server.cert),
       refused(...own, "--client-cert-auth"),
       refused(...own, "--client-crl-file", server.cert),
+      refused(...own, "--client-cert-allowed-hostname", "a.example"),
+      refused(...own, "--peer-cert-allowed-cn", "member"),
       refused(...own, "--tls-min-version", "TLS1.3", "--tls-max-version", "TLS1.2"),
       refused(...own, "--tls-min-version", "TLS1.3", "--cipher-suites", "TLS_RSA_WITH_AES_128_GCM_SHA256"),
     ]);
@@ -393,6 +395,8 @@ describe.skipIf(!hasOpenssl())("a start with", () => {
       "quorate: --cert-file and --key-file belong together",
       "quorate: --client-cert-auth needs --trusted-ca-file",
       "quorate: --client-crl-file needs --trusted-ca-file",
+      "quorate: --client-cert-allowed-hostname needs --trusted-ca-file",
+      "quorate: --peer-cert-allowed-cn needs --peer-trusted-ca-file",
       "quorate: --tls-max-version is TLS1.2, which is less than --tls-min-version, TLS1.3",
       "quorate: --cipher-suites is for TLS 1.2, which --tls-min-version excludes",
     ]);
