@@ -42,6 +42,13 @@ test("users, roles and tokens hold on every member, through the loss of one, and
     expect((await call(url, "cluster/member/add", { peerURLs: ["http://127.0.0.1:1"] }, token)).status).toBe(403);
   }
 
+  // Also at once, before the others have heard of it by themselves.
+  for (let at = 0; at < 60; at++) {
+    const [here, there] = [cluster.urls[at % 3]!, cluster.urls[(at + 1) % 3]!];
+    const fresh = await tokenOf(here, "u");
+    expect((await call(there, "kv/range", { key: base64("/mine/k"), serializable: true }, fresh)).status).toBe(200);
+  }
+
   // v2 asks for name and password in each request.
   const basic = (name: string, password: string) => ({ authorization: `Basic ${base64(`${name}:${password}`)}` });
   const v2 = async (path: string, headers: Record<string, string> = {}, method = "GET") =>
@@ -55,6 +62,8 @@ test("users, roles and tokens hold on every member, through the loss of one, and
   expect(await v2("/mine/n", basic("u", "pw"), "PUT")).toBe(201);
   expect(await v2("/other", basic("u", "pw"), "PUT")).toBe(401);
   expect(await v2("/other", basic("root", "pw"), "PUT")).toBe(201);
+  const change = async (headers: Record<string, string>) => (await fetch(`${b}/v2/members/99`, { method: "DELETE", headers })).status;
+  expect([await change({}), await change(basic("u", "pw")), await change(basic("root", "pw"))]).toEqual([401, 401, 404]);
 
   // A new password voids the tokens of the old one, also on the others; the next leader knows all of it.
   const root = await tokenOf(b, "root");

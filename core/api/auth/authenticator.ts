@@ -5,6 +5,9 @@
  * there for a while, and when the user's password changes. A member that was restarted knows none: its clients authenticate anew, as in
  * etcd. Signed tokens take their place where there are keys for them: see signed-tokens.ts.
  */
+import { decodeBase64 } from "../../bytes/base64.ts";
+import { EMPTY } from "../../bytes/bytes.ts";
+import { utf8Decode } from "../../bytes/utf8.ts";
 import { errAuthFailed, errAuthNotEnabled, errTooManyRequests } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
 import type { Credentials } from "../exchange.ts";
@@ -35,6 +38,8 @@ export interface AuthenticatorOptions {
 
 const TOKEN_IDLE_MS = 300_000;
 const TOKENS_MAX = 100_000;
+/** A random text and an index, as `authenticate` makes them. */
+const SIMPLE_TOKEN = /^[0-9A-Za-z]+\.[0-9]+$/;
 /** Passwords looked at at a time, and waiting for it: more are refused, so that guessing costs the guesser. */
 const HASHES_AT_ONCE = 2;
 const HASHES_WAITING_MAX = 1_000;
@@ -68,7 +73,18 @@ export class Authenticator {
   /** To be called before anything else is asked about a request of v3. @returns undefined when all is known already */
   prepare(request: Credentials): Promise<void> | undefined {
     const scoped = scopedTokenIn(request);
-    return scoped === undefined ? this.#signed?.prepare(request) : this.#scoped.prepare(request, scoped);
+    if (scoped !== undefined) return this.#scoped.prepare(request, scoped);
+    return this.#signed === null ? this.#untilTold(request) : this.#signed.prepare(request);
+  }
+
+  /**
+   * A simple token that another member gave out a moment ago may not have come here yet, and clients use all members in turn: who shows one
+   * that is not known is heard once this member has seen all that was agreed on by now. (etcd waits for the index in the token.)
+   */
+  #untilTold(request: Credentials): Promise<void> | undefined {
+    const token = request.header("authorization");
+    if (token === undefined || this.#tokens.has(token) || !SIMPLE_TOKEN.test(token)) return undefined;
+    return this.#options.member.readBarrier()?.catch(() => {}); // if it fails, the token stays unknown, and is told so
   }
 
   /**
@@ -132,10 +148,10 @@ export class Authenticator {
     }
     const known = this.#basic.get(header);
     if (known !== undefined && this.#options.member.store.auth.user(known.user)?.hash === known.hash) return { user: known.user };
-    const [, encoded] = /^basic ([a-z0-9+/=]+)$/i.exec(header) ?? [];
-    if (encoded === undefined) return { user: "" };
-    const text = atob(encoded);
+    const [, encoded] = /^basic (.*)$/i.exec(header) ?? [];
+    const text = utf8Decode(decodeBase64(encoded ?? "") ?? EMPTY);
     const colon = text.indexOf(":");
+    if (colon < 0) return { user: "" };
     const [name, password] = [text.slice(0, colon), text.slice(colon + 1)];
     const hash = await this.#check(name, password).catch(() => null);
     if (hash === null) return { user: "" };

@@ -96,6 +96,9 @@ function changeFailed(member: Member, hex: string, error: unknown): ApiReply {
       return messageReply(member, 410, `Member permanently removed: ${hex}`);
     case "peerUrlExists":
       return messageReply(member, 409, "membership: peerURL exists");
+    case "userEmpty":
+    case "permissionDenied":
+      return messageReply(member, 401, "Insufficient credentials");
     case "unsupported":
       return messageReply(member, 501, error.message);
     default:
