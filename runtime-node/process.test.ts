@@ -183,6 +183,9 @@ describe("a server", () => {
     expect(await second.exited).toEqual({ code: 1, signal: null });
     expect(second.output()).toContain(`127.0.0.1:${first.port} is in use by another program`);
     expect(second.output()).toContain("--listen-client-urls");
+    const third = await start({ flags: ["--listen-metrics-urls", first.url], waitReady: false });
+    expect(await third.exited).toEqual({ code: 1, signal: null });
+    expect(third.output()).toContain("--listen-metrics-urls");
   });
 
   test("refuses a data directory that it cannot make", async () => {

@@ -24,7 +24,7 @@ export async function serve(settings: Settings): Promise<void> {
     server = await startServer(settings, logger);
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    logger.fatal({ failure: plain(error) }, explain(error));
+    logger.fatal({ failure: plain(error) }, explain(error, settings));
     process.exit(1);
   }
   setInterval(() => server.refresh(), REFRESH_MS).unref();
@@ -89,7 +89,7 @@ function endOnSignals(server: RunningServer, logger: Logger): void {
           process.exit(0);
         },
         (error: unknown) => {
-          logger.fatal({ failure: plain(error) }, `the end failed: ${explain(error)}`);
+          logger.fatal({ failure: plain(error) }, `the end failed: ${error instanceof Error ? error.message : String(error)}`);
           process.exit(1);
         },
       );
@@ -115,17 +115,24 @@ function plain(error: unknown): Record<string, unknown> {
   return { name: error.name, stack: error.stack };
 }
 
+/** The setting that an address to listen on came from. */
+function flagWith(settings: Settings, port: string): string {
+  const flags = ["listen-metrics-urls", "listen-peer-urls"] as const;
+  return flags.find((flag) => settings[flag]?.some((url) => url.endsWith(`:${port}`))) ?? "listen-client-urls";
+}
+
 /** One sentence for a person: what to do about it, where that is known. */
-function explain(error: unknown): string {
+function explain(error: unknown, settings: Settings): string {
   const text = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && "code" in error ? error.code : undefined;
-  const address =
-    error instanceof Error && "address" in error && "port" in error ? `${String(error.address)}:${String(error.port)}` : "the address";
+  const isOfAddress = error instanceof Error && "address" in error && "port" in error;
+  const address = isOfAddress ? `${String(error.address)}:${String(error.port)}` : "the address";
+  const flag = flagWith(settings, isOfAddress ? String(error.port) : "");
   switch (code) {
     case "EADDRINUSE":
-      return `${address} is in use by another program: end it, or choose another address with --listen-client-urls`;
+      return `${address} is in use by another program: end it, or choose another address with --${flag}`;
     case "EADDRNOTAVAIL":
-      return `${address} is not an address of this machine: see --listen-client-urls`;
+      return `${address} is not an address of this machine: see --${flag}`;
     case "EACCES":
       return `not allowed: ${text}`;
     default:
