@@ -177,6 +177,7 @@ export class HttpStore implements Store {
   async #send(endpoint: Endpoint, { method, path, headers, body }: HttpRequest, signal: AbortSignal): Promise<Response> {
     const { fetch, clock, host } = this.#options;
     const all = { ...(body === undefined ? {} : { "content-type": "application/json" }), ...(await this.#authorization()), ...headers };
+    signal.throwIfAborted();
     const sentMs = host.monotonicMs();
     try {
       const response = await fetch(endpoint.url + path, { method, headers: all, ...(body === undefined ? {} : { body }), signal });

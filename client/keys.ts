@@ -8,6 +8,7 @@ import { utf8Decode, utf8Encode } from "../core/bytes/utf8.ts";
 import { errConflict, isQuorateError } from "../core/errors.ts";
 import type { CallOptions, ReadOptions, RecipeContext } from "../core/recipes/client-port.ts";
 import { type Duration, holdTtlSeconds } from "../core/recipes/durations.ts";
+import { isCompacted, repeat } from "../core/recipes/repeat.ts";
 import { deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "../core/recipes/requests.ts";
 import { randomLease } from "../core/recipes/session.ts";
 import type { KeyRange, KeyValue, LeaseId, Operation } from "../core/store/command.ts";
@@ -161,7 +162,7 @@ export class Keys<T, In = T> {
     while (!signal?.aborted) {
       try {
         if (from === undefined) {
-          const { entries, revision } = await this.all({ signal });
+          const { entries, revision } = await repeat(this.#context, () => this.all({ signal }), { signal, until: Infinity });
           yield { kind: "reset", entries, revision };
           from = revision;
         }
@@ -171,7 +172,7 @@ export class Keys<T, In = T> {
         }
       } catch (error) {
         if (signal?.aborted) return;
-        if (!isQuorateError(error) || error.reason !== "compacted") throw error;
+        if (!isCompacted(error)) throw error;
         from = undefined;
       }
     }

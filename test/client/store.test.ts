@@ -1,5 +1,6 @@
 /** The client's stores are held to the contract that recipes stand on, over real connections. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { connectAll } from "../../client/all.ts";
 import { connect } from "../../client/connect.ts";
 import { etcdWire } from "../../client/etcd.ts";
 import type { Wire } from "../../client/wire.ts";
@@ -50,5 +51,19 @@ describe.each(SIDES)("$name", ({ name, start, wire, options }) => {
   test.runIf(options?.noAppend === NO_APPEND)("says that it has no append", async () => {
     const { store } = connect({ url: server.url, wire: wire() });
     await expect(store.txn(txnOf([], [appendOp(ascii("/a/"), ascii(""), ascii("1"))]))).rejects.toMatchObject({ reason: "unsupported" });
+  });
+
+  test("locks and elections run on it", async () => {
+    const [one, other] = [1, 2].map(() => connectAll({ url: server.url, wire: wire() }));
+    const hold = await one!.lock("wire", { ttl: "5s" });
+    expect(await other!.tryLock("wire")).toBeNull();
+    const next = other!.lock("wire", { ttl: "5s" });
+    await hold.release();
+    await (await next).release();
+    await using leader = await one!.election("wire").campaign("me", { ttl: "5s" });
+    for await (const seen of other!.election("wire").observe()) {
+      expect(seen.leader).toMatchObject({ value: "me", term: leader.term });
+      break;
+    }
   });
 });

@@ -1,0 +1,86 @@
+/**
+ * The entry `quorate/client/all`: a client with every recipe as a method. Whoever bundles for the edge takes `quorate/client` and the
+ * functions themselves, of which only those that are used cost anything; here all of them are always there.
+ */
+import { type Leadership, campaign, electionState, observeElection, runAsLeader } from "../core/recipes/election.ts";
+import { type Hold, type HoldJson, resumeHold } from "../core/recipes/hold.ts";
+import { type LockOptions, acquireLock, lockState, tryLock, withLock } from "../core/recipes/lock.ts";
+import { acquireLocks } from "../core/recipes/locks.ts";
+import { type RwOptions, acquireRead, acquireWrite, rwState } from "../core/recipes/rwlock.ts";
+import { type SemaphoreOptions, acquirePermits, semaphoreState, tryPermits } from "../core/recipes/semaphore.ts";
+import { Session, type SessionOptions } from "../core/recipes/session.ts";
+import type { TurnOptions } from "../core/recipes/turns.ts";
+import { Client, type ConnectOptions, connect } from "./connect.ts";
+import { type Data, dataOf } from "./txn.ts";
+
+export * from "./client.ts";
+
+export class FullClient extends Client {
+  session(options?: SessionOptions): Promise<Session> {
+    return Session.open(this, options);
+  }
+
+  /** Goes on with what another process holds; `hold.toJSON()` is what it takes. */
+  resume(hold: HoldJson, signal?: AbortSignal): Promise<Hold> {
+    return resumeHold(this, hold, signal);
+  }
+
+  lock(name: string, options?: LockOptions): Promise<Hold> {
+    return acquireLock(this, name, options);
+  }
+
+  tryLock(name: string, options?: LockOptions): Promise<Hold | null> {
+    return tryLock(this, name, options);
+  }
+
+  withLock<T>(name: string, work: (hold: Hold) => Promise<T>, options?: LockOptions): Promise<T> {
+    return withLock(this, name, work, options);
+  }
+
+  locks(names: readonly string[], options?: LockOptions) {
+    return acquireLocks(this, names, options);
+  }
+
+  lockState(name: string) {
+    return lockState(this, name);
+  }
+
+  rwlock(name: string) {
+    return {
+      read: (options?: RwOptions) => acquireRead(this, name, options),
+      write: (options?: RwOptions) => acquireWrite(this, name, options),
+      state: () => rwState(this, name),
+    };
+  }
+
+  semaphore(name: string, limit?: number) {
+    type Options = Omit<SemaphoreOptions, "permits" | "limit">;
+    return {
+      acquire: (permits = 1, options?: Options) => acquirePermits(this, name, { ...options, permits, limit }),
+      tryAcquire: (permits = 1, options?: Options) => tryPermits(this, name, { ...options, permits, limit }),
+      available: async () => (await semaphoreState(this, name)).available,
+    };
+  }
+
+  election(name: string) {
+    return {
+      campaign: (data: Data, options?: TurnOptions) => campaign(this, name, dataOf(data), options),
+      leader: async () => (await electionState(this, name)).leader,
+      observe: (signal?: AbortSignal) => observeElection(this, name, signal),
+    };
+  }
+
+  runAsLeader(
+    name: string,
+    work: (leadership: Leadership) => Promise<void>,
+    options?: TurnOptions & { readonly data?: Data },
+  ): Promise<void> {
+    return runAsLeader(this, name, dataOf(options?.data ?? ""), work, options);
+  }
+}
+
+/** As `connect`, with the recipes as methods. */
+export function connectAll(options: ConnectOptions | string): FullClient {
+  const { store, host } = connect(options);
+  return new FullClient(store, host);
+}

@@ -1,0 +1,38 @@
+/**
+ * The entry `quorate/client`: all names, none of which costs anything until it is used. A recipe is a function that takes the client, so
+ * that a bundler leaves out the others; `quorate/client/all` has them as methods.
+ */
+export { Client, connect, type ConnectOptions } from "./connect.ts";
+export { fromEnv } from "./env.ts";
+export type { Platform } from "./host.ts";
+export type { Fetch, RetryOptions, Token } from "./http-store.ts";
+export {
+  type Change,
+  type Entry,
+  type GetOptions,
+  Keys,
+  type ListOptions,
+  type Listing,
+  type PutOptions,
+  type WatchOptions,
+  type WatchStep,
+  type WriteOptions,
+} from "./keys.ts";
+export { type CacheStorage, NearCache, type NearCacheOptions, type SavedCache } from "./near-cache.ts";
+export { type Outcome, isUnknown, outcomeOf } from "./outcome.ts";
+export { type Data, type Guard, Txn, TxnBranch, type TxnDone, type TxnFound, type TxnStep } from "./txn.ts";
+export { type Codec, type StandardSchema, bytes, json, text } from "./values.ts";
+export type { Wire } from "./wire.ts";
+
+export { QuorateError, isQuorateError } from "../core/errors.ts";
+export type { Host, RecipeContext, Store } from "../core/recipes/client-port.ts";
+export type { Duration } from "../core/recipes/durations.ts";
+
+export { Session, type SessionJson, type SessionOptions } from "../core/recipes/session.ts";
+export { Hold, type HoldJson, resumeHold } from "../core/recipes/hold.ts";
+export type { TurnOptions, WaitOptions } from "../core/recipes/turns.ts";
+export * from "../core/recipes/lock.ts";
+export * from "../core/recipes/locks.ts";
+export * from "../core/recipes/rwlock.ts";
+export * from "../core/recipes/semaphore.ts";
+export * from "../core/recipes/election.ts";
