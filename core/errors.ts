@@ -96,6 +96,26 @@ export function errSessionExpired(of: "mutex" | "election"): QuorateError {
 /** Whoever asked does not wait any longer. */
 export const errWaitCanceled = make("canceled", "waitCanceled", "context canceled");
 
+// ---- the v1 API
+export const errKeyAbsent = make("notFound", "keyAbsent", "the key is not there");
+/** @param modRevision of the key now; 0 when it is not there */
+export function errPreconditionFailed(message: string, modRevision: number): QuorateError {
+  const details = modRevision === 0 ? {} : { etag: `"${modRevision}"` };
+  return new QuorateError("failedPrecondition", "preconditionFailed", message, details);
+}
+export const errStaleHolder = make("aborted", "staleHolder", "what guards this write is held no longer");
+export const errReceiptExpired = make("aborted", "receiptExpired", "the receipt is good no longer");
+/** Asked of a member that has not heard of it yet. */
+export const errBehind = make("unavailable", "behind", "this member has not reached the revision that is asked for");
+export function errNothingThere(path: string): QuorateError {
+  return new QuorateError("notFound", "nothingThere", `there is nothing at ${path}`);
+}
+export function errMethodNotAllowed(method: string, allow: string): QuorateError {
+  return new QuorateError("invalidArgument", "methodNotAllowed", `${method} is not possible here; ${allow} is`);
+}
+/** A bug; the log has the details. */
+export const errInternal = make("internal", "internal", "an error of the server; its log has the details");
+
 // ---- recipes
 /** What was held by a session is held no longer, or may not be: its time is over, or the store says that its lease or key is gone. */
 export function errSessionLost(why: string, details: ErrorDetails = {}): QuorateError {

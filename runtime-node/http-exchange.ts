@@ -78,7 +78,8 @@ export class HttpExchange implements ApiRequest {
       socket.off("close", gone);
       socket.off("end", gone);
     };
-    if (this.#request.destroyed) return queueMicrotask(listener);
+    // The request itself is done with as soon as its body has been read.
+    if (socket.destroyed || socket.readableEnded) return queueMicrotask(listener);
     socket.once("close", gone);
     socket.once("end", gone);
     this.#response.once("finish", over);

@@ -241,10 +241,10 @@ export class HttpListener implements DirectPath {
     // HTTP/1.1 keeps connections open without saying so; ending is what has to be said.
     if (this.#closing || request.socket.readableEnded) response.shouldKeepAlive = false;
     else if (response.shouldKeepAlive && request.httpVersionMinor === 1) response.removeHeader("connection");
-    if (!access.openToAll) return flat(access.headersFor(reply, headerOf(request, "origin")));
+    if (!access.openToAll) return flat(access.headersFor(reply, headerOf(request, "origin"), request.url!));
     let head = this.#heads.get(reply.headers);
     if (head === undefined) {
-      head = flat(access.headersFor(reply, undefined));
+      head = flat(access.headersFor(reply, undefined, request.url!));
       if (!Object.isFrozen(reply.headers)) return head as string[];
       this.#heads.set(reply.headers, head);
     }

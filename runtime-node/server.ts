@@ -19,6 +19,7 @@ import { type App, ETCD_VERSION, createApp, createMetricsApp } from "../core/api
 import type { Route } from "../core/api/exchange.ts";
 import { grpcServices } from "../core/api/grpc/services.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
+import { v1Routes } from "../core/api/v1/routes.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
 import { type Service, v3Services } from "../core/api/v3/services.ts";
@@ -44,7 +45,7 @@ import type { ListenerTls } from "./tls/listener-tls.ts";
 import type { MemberTls } from "./tls/member-tls.ts";
 import { isTls } from "./tls/certificate-names.ts";
 import { clientTls, memberTls } from "./tls/tls-settings.ts";
-import { clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from "./timing.ts";
+import { after, clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from "./timing.ts";
 
 /** How often the replica looks at its duties, at least. */
 const TICK_MS_MAX = 100;
@@ -279,6 +280,21 @@ function viewsOf(settings: Settings, member: Replica, authenticator: Authenticat
   });
   const onInternalError = (error: unknown): void => logger.error({ error }, "a request of the v3 API failed");
   const routes = v3Routes({ services, watch, authenticator, maxRequestBytes, onInternalError });
+  routes.push(
+    ...v1Routes({
+      member,
+      authenticator,
+      maxTxnOps: settings["max-txn-ops"],
+      minLeaseTtlSeconds: minLeaseTtlSeconds(settings),
+      pause,
+      after,
+      randomBytes,
+      wallMs: () => clock.wallMs(),
+      monotonicMs: () => clock.monotonicMs(),
+      onInternalError: (error) => logger.error({ error }, "a request of the v1 API failed"),
+      version: packageVersion(),
+    }),
+  );
   if (settings["enable-v2"]) routes.push(...v2Routes({ member, authenticator, now: () => clock.wallMs() }));
   return { routes, services, watch };
 }

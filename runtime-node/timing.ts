@@ -16,6 +16,12 @@ export function every(intervalMs: number, call: () => void): () => void {
   return () => clearInterval(timer);
 }
 
+/** Calls a function once, later, without keeping the process alive for it. @returns ends it */
+export function after(ms: number, call: () => void): () => void {
+  const timer = setTimeout(call, ms).unref();
+  return () => clearTimeout(timer);
+}
+
 export { randomBytes };
 
 /** Decimal uint64, random and not zero, which means "nobody". */

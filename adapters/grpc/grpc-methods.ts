@@ -17,7 +17,7 @@ import {
   type WatchMethod,
   waitingError,
 } from "../../core/api/v3/services.ts";
-import { SinkWriter } from "../../core/api/v3/sink-writer.ts";
+import { SinkWriter } from "../../core/api/sink-writer.ts";
 import { GRPC_WATCH } from "../../core/api/v3/watch-format.ts";
 import type { WatchService } from "../../core/api/v3/watch.ts";
 import type { Bytes } from "../../core/bytes/bytes.ts";

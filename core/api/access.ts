@@ -8,6 +8,13 @@ import { textPage } from "./pages.ts";
 
 const HEADERS_ALLOWED = "accept, content-type, authorization";
 const METHODS_ALLOWED = "POST, GET, OPTIONS, PUT, DELETE";
+/** The v1 API is made for browsers; what etcd's views say stays as etcd says it. */
+const V1 = {
+  "access-control-allow-headers": `${HEADERS_ALLOWED}, if-match, if-none-match, idempotency-key, last-event-id, quorate-ack, quorate-guard, quorate-min-revision, traceparent`,
+  "access-control-allow-methods": `${METHODS_ALLOWED}, PATCH`,
+  "access-control-expose-headers":
+    "etag, location, quorate-create-revision, quorate-lease, quorate-revision, quorate-version, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after",
+};
 
 export interface AccessOptions {
   /** Origins, or `*`. */
@@ -52,24 +59,25 @@ export class Access {
     );
   }
 
-  /** CORS headers for an origin; undefined when it may not read the reply. */
-  corsFor(origin: string | undefined): Readonly<Record<string, string>> | undefined {
+  /** CORS headers for an origin and a path; undefined when it may not read the reply. */
+  corsFor(origin: string | undefined, path: string): Readonly<Record<string, string>> | undefined {
     const allowed = this.openToAll ? "*" : origin !== undefined && this.#origins.has(origin) ? origin : undefined;
     if (allowed === undefined) return undefined;
     return {
       "access-control-allow-headers": HEADERS_ALLOWED,
       "access-control-allow-methods": METHODS_ALLOWED,
       "access-control-allow-origin": allowed,
+      ...(path.startsWith("/v1/") ? V1 : undefined),
     };
   }
 
   /** The headers of a reply with those of CORS as this policy wants them, whatever the handler set. */
-  headersFor(reply: ApiReply, origin: string | undefined): Record<string, string> {
+  headersFor(reply: ApiReply, origin: string | undefined, path: string): Record<string, string> {
     const headers: Record<string, string> = {};
     for (const [name, value] of Object.entries(reply.headers)) {
       if (!name.startsWith("access-control-allow-")) headers[name] = value;
     }
-    return Object.assign(headers, this.corsFor(origin));
+    return Object.assign(headers, this.corsFor(origin, path));
   }
 
   /** What OPTIONS is answered with, whatever the path. */

@@ -110,7 +110,7 @@ async function readBody(request: Request, bytesMax: number): Promise<Bytes | und
 /** The reply as a `Response`, with CORS headers as the policy wants them. */
 export function toResponse(reply: ApiReply, request: Request, binding: FetchBinding): Response {
   const { status, body } = reply;
-  const headers = binding.access.headersFor(reply, request.headers.get("origin") ?? undefined);
+  const headers = binding.access.headersFor(reply, request.headers.get("origin") ?? undefined, pathAndQuery(request.url).path);
   if (typeof body === "string") {
     // An empty body would be given a type by the host.
     const bare = request.method === "HEAD" || status === 204 || status === 304 || body === EMPTY;

@@ -6,7 +6,7 @@ import { EMPTY } from "../../bytes/bytes.ts";
 import type { ApiReply, ApiRequest, Handler } from "../exchange.ts";
 import { jsonDecoder, jsonEncoder } from "./json-codec.ts";
 import type { Call, InTurnMethod } from "./services.ts";
-import { SinkWriter } from "./sink-writer.ts";
+import { SinkWriter } from "../sink-writer.ts";
 import { StreamBody } from "./stream-body.ts";
 import { STREAM_HEADERS, refusedStream, streamError, streamMessage, unreadableStream } from "./stream.ts";
 import type { JsonOptions } from "./unary.ts";

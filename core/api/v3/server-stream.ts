@@ -4,7 +4,7 @@ import type { ApiReply, ApiRequest, Handler } from "../exchange.ts";
 import { Cancellation } from "./cancellation.ts";
 import { type JsonEncoder, jsonEncoder } from "./json-codec.ts";
 import type { ServerStreamMethod } from "./services.ts";
-import { SinkWriter } from "./sink-writer.ts";
+import { SinkWriter } from "../sink-writer.ts";
 import { STREAM_HEADERS, refusedStream, streamError, streamMessage } from "./stream.ts";
 import { type JsonOptions, requestDecoder } from "./unary.ts";
 

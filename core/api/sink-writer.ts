@@ -1,6 +1,6 @@
 /** Writes to a streaming reply no faster than the client reads. */
-import type { Bytes } from "../../bytes/bytes.ts";
-import type { ReplySink } from "../exchange.ts";
+import type { Bytes } from "../bytes/bytes.ts";
+import type { ReplySink } from "./exchange.ts";
 
 export class SinkWriter {
   readonly #sink: ReplySink;

@@ -1,0 +1,246 @@
+/** From a request to the operation that it asks for: path and method, who asks, the checks of each field, and what goes wrong. */
+import type { z } from "zod";
+import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
+import { utf8Decode } from "../../bytes/utf8.ts";
+import {
+  type QuorateError,
+  errBadField,
+  errBehind,
+  errInternal,
+  errMethodNotAllowed,
+  errNothingThere,
+  errWaitCanceled,
+  isQuorateError,
+} from "../../errors.ts";
+import type { Member } from "../../replica/member.ts";
+import type { ApiReply, ApiRequest, Credentials } from "../exchange.ts";
+import { MemberStore } from "./member-store.ts";
+import { BYTES, type Operation } from "./operation.ts";
+import { problemReply } from "./problem.ts";
+import { REVISION } from "./reply.ts";
+import type { V1Services } from "./services.ts";
+
+/** An operation and how its path is cut. */
+interface Entry {
+  readonly operation: Operation;
+  readonly segments: readonly Segment[];
+}
+
+type Segment = { readonly is: "text"; readonly text: string } | { readonly is: "param" | "rest"; readonly name: string };
+
+export class Dispatcher {
+  readonly #services: V1Services;
+  readonly #entries: readonly Entry[];
+
+  constructor(services: V1Services, operations: readonly Operation[]) {
+    this.#services = services;
+    // What is written out goes before what may be anything.
+    this.#entries = operations.map((operation) => ({ operation, segments: segmentsOf(operation.path) })).sort(bySpeciality);
+  }
+
+  /** Never throws: what goes wrong is a reply. */
+  async handle(request: ApiRequest): Promise<ApiReply> {
+    let reply: ApiReply;
+    try {
+      reply = await this.#answer(request);
+    } catch (error) {
+      const known = isQuorateError(error) ? error : undefined;
+      if (known === undefined) this.#services.onInternalError(error);
+      reply = problemReply(known ?? errInternal());
+    }
+    const { revision } = this.#services.member.store;
+    const headers = { [REVISION]: String(revision), "cache-control": "no-store", ...reply.headers };
+    return { ...reply, headers, body: request.method === "HEAD" ? EMPTY : reply.body };
+  }
+
+  async #answer(request: ApiRequest): Promise<ApiReply> {
+    const segments = request.path.split("/").slice(1);
+    const found = this.#entries.filter((entry) => matches(entry.segments, segments));
+    if (found.length === 0) throw errNothingThere(request.path);
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    const entry = found.find(({ operation }) => operation.method === method);
+    if (entry === undefined) return methodNotAllowed(request, found);
+    const member = await this.#memberFor(request);
+    const { operation } = entry;
+    const params = check(operation.params, paramsOf(entry, segments), "path");
+    const query = check(operation.query, queryOf(request.query), "query");
+    const headers = check(operation.headers, headersOf(operation, request), "header");
+    const body = bodyOf(operation, request);
+    await this.#catchUp(request);
+    const store = new MemberStore(member, this.#services);
+    const context = { store, host: this.#services.host };
+    return operation.handle({
+      params,
+      query,
+      headers,
+      body,
+      request,
+      member,
+      store,
+      context,
+      signal: hangUp(request),
+      services: this.#services,
+    });
+  }
+
+  /** @throws QuorateError invalidAuthToken, userEmpty */
+  async #memberFor(request: ApiRequest): Promise<Member> {
+    const { authenticator } = this.#services;
+    const credentials = credentialsOf(request);
+    if (/^basic /i.test(credentials.header("authorization") ?? "")) return authenticator.basicMemberFor(credentials);
+    await authenticator.prepare(credentials);
+    return authenticator.memberFor(credentials);
+  }
+
+  /** Reads that follow one another at several members never go back: a member that is behind waits, or says so. */
+  async #catchUp(request: ApiRequest): Promise<void> {
+    const text = request.header("quorate-min-revision");
+    if (text === undefined) return;
+    if (!/^\d{1,16}$/.test(text)) throw errBadField("quorate-min-revision", "the header quorate-min-revision is a revision");
+    const { member } = this.#services;
+    const wanted = Number(text);
+    if (member.store.revision >= wanted) return;
+    await member.readBarrier();
+    if (member.store.revision >= wanted) return;
+    const details = { revision: member.store.revision, minRevision: wanted };
+    throw errBehind(details);
+  }
+}
+
+/** Who asks: by the header as everywhere, or by `?token=` where a link is all there is. */
+export function credentialsOf(request: ApiRequest): Credentials {
+  const parts = request.query === "" ? [] : request.query.split("&");
+  const given = parts.find((part) => part.startsWith("token="))?.slice("token=".length);
+  const rest = parts.filter((part) => !part.startsWith("token=")).join("&");
+  const header = given === undefined ? request.header("authorization") : decode(given, "token");
+  const authorization = header?.replace(/^bearer +/i, "");
+  return {
+    header: (name) => (name === "authorization" ? authorization : request.header(name)),
+    certificateName: request.certificateName,
+    act: { method: request.method === "HEAD" ? "GET" : request.method, path: rest === "" ? request.path : `${request.path}?${rest}` },
+  };
+}
+
+function segmentsOf(path: string): Segment[] {
+  return path
+    .split("/")
+    .slice(1)
+    .map((text) => {
+      const [, name, star] = /^\{(\w+)(\*?)\}$/.exec(text) ?? [];
+      return name === undefined ? { is: "text", text } : { is: star === "*" ? "rest" : "param", name };
+    });
+}
+
+const RANK = { text: 0, param: 1, rest: 2 } as const;
+
+function bySpeciality(a: Entry, b: Entry): number {
+  for (let at = 0; at < Math.min(a.segments.length, b.segments.length); at++) {
+    const difference = RANK[a.segments[at]!.is] - RANK[b.segments[at]!.is];
+    if (difference !== 0) return difference;
+  }
+  return b.segments.length - a.segments.length;
+}
+
+function matches(segments: readonly Segment[], sent: readonly string[]): boolean {
+  const isOpen = segments.at(-1)?.is === "rest";
+  if (isOpen ? sent.length < segments.length : sent.length !== segments.length) return false;
+  return segments.every((segment, at) => (segment.is === "text" ? segment.text === sent[at] : sent[at] !== "" || segment.is === "rest"));
+}
+
+function paramsOf({ operation, segments }: Entry, sent: readonly string[]): Record<string, string> {
+  const params: Record<string, string> = {};
+  for (const [at, segment] of segments.entries()) {
+    if (segment.is === "text") continue;
+    const raw = segment.is === "rest" ? sent.slice(at).join("/") : sent[at]!;
+    const isBytes = operation.params?.shape[segment.name]?.meta()?.["bytes"] === true;
+    params[segment.name] = isBytes ? decodeBytes(raw, segment.name) : decode(raw, segment.name);
+  }
+  return params;
+}
+
+/** Percent-encoding of bytes (RFC 3986 section 2.1). @throws QuorateError badField */
+export function decodeBytes(text: string, field: string): Bytes {
+  if (/%(?![0-9a-f]{2})/i.test(text)) throw errBadField(field, `${field}: a percent sign is followed by two hexadecimal digits`);
+  // eslint-disable-next-line no-control-regex -- a request line of other bytes is no URL
+  if (/[^\x21-\x7e]/.test(text)) throw errBadField(field, `${field}: other bytes than those of ASCII are percent-encoded`);
+  return text.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))) as Bytes;
+}
+
+function decode(text: string, field: string): string {
+  return utf8Decode(decodeBytes(text, field));
+}
+
+function queryOf(query: string): Record<string, string | string[]> {
+  const found: Record<string, string | string[]> = {};
+  for (const part of query === "" ? [] : query.split("&")) {
+    const equals = part.indexOf("=");
+    const [name, value] = equals < 0 ? [part, ""] : [part.slice(0, equals), part.slice(equals + 1)];
+    const key = decode(name, "query");
+    if (key === "token" || key === "") continue; // says who asks
+    const text = decode(value.replaceAll("+", " "), key);
+    const before = found[key];
+    found[key] = before === undefined ? text : [...(Array.isArray(before) ? before : [before]), text];
+  }
+  return found;
+}
+
+function headersOf({ headers }: Operation, request: ApiRequest): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const name of Object.keys(headers?.shape ?? {})) {
+    const value = request.header(name);
+    if (value !== undefined) found[name] = value;
+  }
+  return found;
+}
+
+function bodyOf({ body }: Operation, request: ApiRequest): unknown {
+  if (body === BYTES) return request.body;
+  if (body === undefined) {
+    if (request.body !== EMPTY) throw errBadField("body", "this request takes no body");
+    return undefined;
+  }
+  let value: unknown;
+  try {
+    value = request.body === EMPTY ? undefined : JSON.parse(utf8Decode(request.body));
+  } catch (error) {
+    throw errBadField("body", `the body is no JSON: ${(error as Error).message}`);
+  }
+  const result = body.safeParse(value);
+  if (!result.success) throw badField(result.error, "body");
+  return result.data;
+}
+
+/** @throws QuorateError badField, naming the first field that cannot be taken */
+function check(schema: z.ZodObject | undefined, fields: Readonly<Record<string, unknown>>, place: "path" | "query" | "header"): object {
+  if (schema === undefined) {
+    const [name] = Object.keys(fields);
+    if (name !== undefined) throw errBadField(name, `${name} is no parameter of this request: it takes none`);
+    return {};
+  }
+  const result = (place === "query" ? schema.strict() : schema).safeParse(fields);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  if (issue?.code === "unrecognized_keys") {
+    const [name] = issue.keys;
+    throw errBadField(name!, `${name} is no parameter of this request: it takes ${Object.keys(schema.shape).join(", ")}`);
+  }
+  throw badField(result.error, place);
+}
+
+function badField({ issues }: z.ZodError, place: string): QuorateError {
+  const [issue] = issues;
+  const path = (issue?.path ?? []).map(String).join(".");
+  const field = path === "" ? place : path;
+  return errBadField(field, `${field}: ${issue?.message ?? "cannot be taken"}`);
+}
+
+function hangUp(request: ApiRequest): AbortSignal {
+  const controller = new AbortController();
+  request.onHangUp?.(() => controller.abort(errWaitCanceled()));
+  return controller.signal;
+}
+
+function methodNotAllowed(request: ApiRequest, found: readonly Entry[]): ApiReply {
+  const allow = [...new Set(found.map(({ operation }) => operation.method))].join(", ");
+  return problemReply(errMethodNotAllowed(request.method, allow), { allow });
+}

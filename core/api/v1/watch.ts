@@ -1,0 +1,136 @@
+/** Changes of keys as a stream of server-sent events, which goes on where it was broken off. */
+import { z } from "zod";
+import { type Bytes } from "../../bytes/bytes.ts";
+import { utf8Encode } from "../../bytes/utf8.ts";
+import { errBadField, isQuorateError } from "../../errors.ts";
+import type { WatchBatch, WatchRequest } from "../../recipes/client-port.ts";
+import type { KeyRange } from "../../store/command.ts";
+import type { WatchEvent } from "../../store/watch/watcher.ts";
+import { readOf } from "../../recipes/requests.ts";
+import type { ApiReply } from "../exchange.ts";
+import { flagParam, waitParam } from "./fields.ts";
+import { type Call, type Operation, operation } from "./operation.ts";
+import { empty, json } from "./reply.ts";
+import { type ServerEvent, eventStream, lastEventId, wantsEvents, within } from "./waiting.ts";
+import { bytesOut, bytesToJson, keyValueOut, keyValueToJson, rangeIn } from "./wire.ts";
+
+const changeOut = z.object({
+  type: z.enum(["put", "delete"]),
+  key: bytesOut,
+  kv: keyValueOut.optional().describe("Of a put."),
+  prev: keyValueOut.optional(),
+  revision: z.int(),
+});
+const changesOut = z.object({
+  events: z.array(changeOut).describe("Of whole revisions, ascending."),
+  revision: z.int().describe("Everything up to it has been told: go on from the next one."),
+});
+const resetOut = z.object({
+  compactRevision: z.int().describe("History before it is gone."),
+  revision: z.int().describe("The stream goes on behind it: read the state as of it."),
+});
+
+const text = z.string().optional();
+const watchQuery = z.object({
+  key: text.describe("One key."),
+  prefix: text.describe("All keys that begin so; empty: everything."),
+  from: text.describe("All keys from this one on, before `to`."),
+  to: text,
+  after: z.coerce
+    .number()
+    .pipe(z.int().min(0))
+    .optional()
+    .describe("Changes after this revision; left out: from now on. `Last-Event-ID` says the same."),
+  noPut: flagParam,
+  noDelete: flagParam,
+  prev: flagParam.describe("What was there before is told too."),
+  wait: waitParam,
+});
+
+const watch = operation({
+  method: "GET",
+  path: "/v1/watch",
+  tag: "watch",
+  summary: "Tells of changes of keys.",
+  description:
+    "With `Accept: text/event-stream` a stream without end. Otherwise the changes after `after`; with `wait`, and none yet, the first ones to come, or 204.",
+  query: watchQuery,
+  replies: {
+    200: {
+      description: "Changes.",
+      schema: changesOut,
+      events: { open: z.object({ revision: z.int() }), change: changesOut, reset: resetOut },
+    },
+    204: { description: "Nothing has happened. Quorate-Revision says where to go on." },
+  },
+  handle: (call) => (wantsEvents(call.request) ? stream(call) : poll(call)),
+});
+
+type WatchCall = Call<unknown, z.output<typeof watchQuery>>;
+
+function rangeOf({ query: { key, prefix, from, to } }: WatchCall): KeyRange {
+  if ([key, prefix, from].filter((one) => one !== undefined).length !== 1 || (to !== undefined && from === undefined)) {
+    throw errBadField("key", "key: exactly one of key, prefix and from is to be given");
+  }
+  const bytes = (value: string | undefined): Bytes | undefined => (value === undefined ? undefined : utf8Encode(value));
+  return rangeIn({ key: bytes(key), prefix: bytes(prefix), from: bytes(from), to: bytes(to) });
+}
+
+function requestOf(call: WatchCall, startRevision: number, signal: AbortSignal): WatchRequest {
+  const { noPut, noDelete, prev } = call.query;
+  return { ...rangeOf(call), startRevision, noPut, noDelete, prevKv: prev, signal };
+}
+
+function stream(call: WatchCall): ApiReply {
+  const range = rangeOf(call);
+  // Asked for once here, so that a refusal is a reply and no event.
+  call.member.store.range(readOf(range, { limit: 1, countOnly: true }));
+  return eventStream(call.services, (signal) => events(call, signal));
+}
+
+async function* events(call: WatchCall, signal: AbortSignal): AsyncGenerator<ServerEvent> {
+  const { store } = call.member;
+  let after = lastEventId(call.request) ?? call.query.after ?? store.revision;
+  yield { event: "open", id: after, data: { revision: after } };
+  while (!signal.aborted) {
+    try {
+      for await (const batch of call.store.watch(requestOf(call, after + 1, signal))) {
+        after = batch.revision;
+        yield { event: "change", id: after, data: changesToJson(batch) };
+      }
+    } catch (error) {
+      if (!isQuorateError(error) || error.reason !== "compacted") throw error;
+      const { revision } = store;
+      yield { event: "reset", id: revision, data: { compactRevision: error.details["compactRevision"], revision } };
+      after = revision;
+    }
+  }
+}
+
+async function poll(call: WatchCall): Promise<ApiReply> {
+  const after = lastEventId(call.request) ?? call.query.after ?? call.member.store.revision;
+  const batch = await within(call.services, call.query.wait ?? 0, call.signal, (signal) => firstOf(call, after, signal));
+  return batch === undefined ? empty(204, after) : json(200, changesToJson(batch), batch.revision);
+}
+
+async function firstOf(call: WatchCall, after: number, signal: AbortSignal): Promise<WatchBatch | undefined> {
+  for await (const batch of call.store.watch(requestOf(call, after + 1, signal))) return batch;
+  signal.throwIfAborted();
+  return undefined;
+}
+
+function changesToJson({ events: changes, revision }: WatchBatch): z.infer<typeof changesOut> {
+  return { events: changes.map(changeToJson), revision };
+}
+
+function changeToJson({ type, kv, prev }: WatchEvent): z.infer<typeof changeOut> {
+  return {
+    type,
+    key: bytesToJson(kv.key),
+    ...(type === "put" ? { kv: keyValueToJson(kv) } : {}),
+    ...(prev === null ? {} : { prev: keyValueToJson(prev) }),
+    revision: kv.modRevision,
+  };
+}
+
+export const watchOperations: readonly Operation[] = [watch];
