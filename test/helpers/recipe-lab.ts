@@ -148,7 +148,8 @@ export class RecipeLab {
 
   /** Forgets the history before the present revision. */
   async compact(): Promise<void> {
-    await this.#replica.propose({ kind: "compact", revision: this.#replica.store.revision });
+    const { revision, compactedRevision } = this.#replica.store;
+    if (revision > compactedRevision) await this.#replica.propose({ kind: "compact", revision });
   }
 
   /** Ends everything. @throws what work in the background threw: it must not */
@@ -176,9 +177,9 @@ const WHOLE = {
 
 /**
  * What happens to one call. `lose-reply`: it is done, and the caller hears of a time-out. `lose-request`: it is not done, and the caller
- * hears the same. `refuse`: it is not done, for want of a leader.
+ * hears the same. `late`: the same again, but it is done some seconds later. `refuse`: it is not done, for want of a leader.
  */
-export type Fault = "none" | "lose-reply" | "lose-request" | "refuse";
+export type Fault = "none" | "lose-reply" | "lose-request" | "late" | "refuse";
 
 export interface Call {
   /** From 1 on, of this client. */
@@ -291,6 +292,10 @@ export class LabClient {
       await this.#way(signal);
       if (fault === "refuse") throw errNoLeader();
       if (fault === "lose-request") throw errTimeout();
+      if (fault === "late") {
+        this.#time.after(LATE_MS, () => void ask().catch(() => {}));
+        throw errTimeout();
+      }
       const answer = await ask();
       if (fault === "lose-reply") throw errTimeout();
       await this.#way(signal);
@@ -339,6 +344,7 @@ export class LabClient {
 }
 
 const CUT_OFF_MS = 1_000;
+const LATE_MS = 3_000;
 
 function randomBytes(prng: Xoshiro128, count: number): Uint8Array {
   return Uint8Array.from({ length: count }, () => prng.u32() & 255);
