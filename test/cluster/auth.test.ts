@@ -62,6 +62,12 @@ test("users, roles and tokens hold on every member, through the loss of one, and
   expect(await v2("/mine/n", basic("u", "pw"), "PUT")).toBe(201);
   expect(await v2("/other", basic("u", "pw"), "PUT")).toBe(401);
   expect(await v2("/other", basic("root", "pw"), "PUT")).toBe(201);
+  // What may come to be below a key is not its own: neither read nor waited for.
+  expect(
+    (await call(a, "auth/role/grant", { name: "r", perm: { permType: "READ", key: base64("/leaf") } }, await tokenOf(a, "root"))).status,
+  ).toBe(200);
+  expect(await v2("/leaf", basic("u", "pw"))).toBe(404);
+  expect(await v2("/leaf?wait=true&recursive=true", basic("u", "pw"))).toBe(401);
   const change = async (headers: Record<string, string>) => (await fetch(`${b}/v2/members/99`, { method: "DELETE", headers })).status;
   expect([await change({}), await change(basic("u", "pw")), await change(basic("root", "pw"))]).toEqual([401, 401, 404]);
 

@@ -89,14 +89,14 @@ export class KeysHandler {
     };
   }
 
-  /** A node, and with it all that lies below a directory. Undefined: allowed. */
-  #denial(path: Bytes): ApiReply | undefined {
+  /** A node, and with it all that lies below a directory; or may come to, when it is watched for that. Undefined: allowed. */
+  #denial(path: Bytes, isForBelow = false): ApiReply | undefined {
     const { store } = this.#member;
     if (!this.#isRestricted) return undefined;
     try {
       store.range({ ...NOTHING_OF, key: path, end: EMPTY });
       const below = path === "/" ? path : ((path + "/") as Bytes);
-      if (store.v2.node(path)?.value === null) store.range({ ...NOTHING_OF, key: below, end: prefixEnd(below) });
+      if (isForBelow || store.v2.node(path)?.value === null) store.range({ ...NOTHING_OF, key: below, end: prefixEnd(below) });
       return undefined;
     } catch (error) {
       return refusalReply(error, this.#clusterId);
@@ -128,7 +128,7 @@ export class KeysHandler {
 
   #wait(asked: KeyRequest): ApiReply {
     const tree = this.#member.store.v2;
-    const denial = this.#denial(asked.path);
+    const denial = this.#denial(asked.path, asked.recursive);
     if (denial !== undefined) return denial;
     try {
       const { path, recursive, waitIndex, stream } = asked;
