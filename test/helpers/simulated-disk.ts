@@ -245,20 +245,30 @@ export class SimulatedDisk implements FileSystem {
   ): Promise<T> {
     if (this.dead) return never();
     const number = ++this.steps;
-    let limit: number | void;
+    const dies = number === this.dieAtStep;
+    let result: T | undefined;
     try {
-      limit = this.fault?.({ call, path, number });
+      const limit = this.#limitOf({ call, path, number }, onFault);
+      result = now?.(limit);
     } catch (error) {
-      onFault?.();
-      throw error;
+      if (!dies) throw error; // a machine that dies here hears of nothing
     }
-    const result = now?.(limit);
-    if (number === this.dieAtStep) {
+    if (dies) {
       this.steps++;
       this.onDeath();
       return never();
     }
     return durable ? durable() : (result as T);
+  }
+
+  /** How much of it the device takes. @throws what it was told to fail with */
+  #limitOf(step: Parameters<Fault>[0], onFault: (() => void) | undefined): number | void {
+    try {
+      return this.fault?.(step);
+    } catch (error) {
+      onFault?.();
+      throw error;
+    }
   }
 
   /** Of all files, as `capacity` counts them. */
