@@ -6,13 +6,13 @@
  */
 import type { Host, RecipeContext, Store } from "../core/recipes/client-port.ts";
 import { Endpoints } from "./endpoints.ts";
-import { etcdWire } from "./etcd.ts";
 import { type Platform, platform } from "./host.ts";
 import { type Fetch, HttpStore, type RetryOptions, type Token } from "./http-store.ts";
 import { Keys } from "./keys.ts";
 import { StoreClock } from "./store-clock.ts";
 import { Txn } from "./txn.ts";
 import { type Codec, text } from "./values.ts";
+import { v1Wire } from "./v1.ts";
 import type { Wire } from "./wire.ts";
 
 export interface ConnectOptions {
@@ -25,7 +25,7 @@ export interface ConnectOptions {
   readonly retry?: RetryOptions | undefined;
   /** Of an edge function's context: keeps it alive for renewals and releases that go on behind the answer. */
   readonly waitUntil?: ((work: Promise<unknown>) => void) | undefined;
-  /** How the store is spoken to. Default: etcd's JSON gateway. */
+  /** How the store is spoken to. Default: the v1 API; `quorate/client/etcd` has etcd's. */
   readonly wire?: Wire | undefined;
   /** Time and chance, for tests. */
   readonly platform?: Platform | undefined;
@@ -68,7 +68,7 @@ export function connect(options: ConnectOptions | string): Client {
     background: (work) => waitUntil?.(work),
   };
   const store = new HttpStore({
-    wire: given.wire ?? etcdWire(),
+    wire: given.wire ?? v1Wire(),
     endpoints: new Endpoints(
       endpoints,
       () => place.monotonicMs(),

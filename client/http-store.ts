@@ -17,6 +17,7 @@ import type { AsOf, CallOptions, Host, ReadOptions, Store, WatchBatch, WatchRequ
 import { isPassing } from "../core/recipes/repeat.ts";
 import { openScope } from "../core/recipes/scope.ts";
 import type { LeaseId, RangeRequest, RangeResult, TxnRequest, TxnResult } from "../core/store/command.ts";
+import { Batcher } from "./batcher.ts";
 import type { Endpoint, Endpoints } from "./endpoints.ts";
 import { isUnknown } from "./outcome.ts";
 import type { StoreClock } from "./store-clock.ts";
@@ -57,11 +58,14 @@ export class HttpStore implements Store {
   /** The newest revision that a reply told of: no later read is older. */
   #seen = 0;
   #token: string | undefined;
+  readonly #batcher: Batcher | undefined;
 
   constructor(options: HttpStoreOptions) {
     this.#options = options;
     this.#attempts = options.retry?.attempts ?? Math.max(3, 2 * options.endpoints.count);
     this.#attemptMs = options.retry?.attemptMs ?? ATTEMPT_MS;
+    const { batch } = options.wire;
+    if (batch !== undefined) this.#batcher = new Batcher(batch, (call) => this.#untilAnswered(call, undefined));
   }
 
   async range(request: RangeRequest, { signal, serializable = false, minRevision = 0 }: ReadOptions = {}): Promise<RangeResult & AsOf> {
@@ -132,7 +136,13 @@ export class HttpStore implements Store {
     return this.#call(this.#options.wire.remaining(id), signal);
   }
 
-  async #call<T>(call: Call<T>, signal: AbortSignal | undefined): Promise<T> {
+  #call<T>(call: Call<T>, signal: AbortSignal | undefined): Promise<T> {
+    const alone = () => this.#untilAnswered(call, signal);
+    if (this.#batcher === undefined || call.part === undefined) return alone();
+    return unlessAborted(() => this.#batcher!.add(call.part!, call.repeatable, alone), signal);
+  }
+
+  async #untilAnswered<T>(call: Call<T>, signal: AbortSignal | undefined): Promise<T> {
     const { endpoints, host } = this.#options;
     const tried = new Set<Endpoint>();
     for (let attempt = 1, pause = PAUSE_MS; ; attempt++) {
@@ -227,4 +237,20 @@ function neverSent(error: unknown): boolean {
     if (at instanceof AggregateError && at.errors.length > 0) return at.errors.every(neverSent);
   }
   return false;
+}
+
+/** What was asked goes on, because others may wait for the same request; the one who does not wait any longer is told at once. */
+async function unlessAborted<T>(ask: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return ask();
+  signal.throwIfAborted();
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", stop);
+  });
+  try {
+    return await Promise.race([ask(), aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
 }

@@ -19,6 +19,21 @@ export interface Call<T> extends HttpRequest {
   readonly repeatable: boolean;
   /** @throws anything when the body is not whole: the connection was lost then; QuorateError when it tells of an error */
   decode(body: string): T;
+  /** It can go in a batch. */
+  readonly part?: CallPart<T>;
+}
+
+/** A call's part of a batch. */
+export interface CallPart<T> {
+  readonly message: object;
+  read(result: object): T;
+}
+
+/** Several calls in one request. */
+export interface BatchWire {
+  readonly callsMax: number;
+  /** @returns the result or the error of each, in order */
+  call(messages: readonly object[], repeatable: boolean): Call<readonly (object | QuorateError)[]>;
 }
 
 /** What a stream tells of. `alive`: that the other side is there. */
@@ -35,7 +50,7 @@ export interface StreamCall extends HttpRequest {
 }
 
 export interface Wire {
-  /** `serializable`: by whichever member is asked, as of `minRevision` or later if the wire can say so. */
+  /** `serializable`: by whichever member is asked. As of `minRevision` or later, if the wire can say so. */
   range(request: RangeRequest, options: { readonly serializable: boolean; readonly minRevision: number }): Call<RangeResult & AsOf>;
   /** @throws QuorateError unsupported */
   txn(request: TxnRequest): Call<TxnResult & AsOf>;
@@ -45,6 +60,7 @@ export interface Wire {
   revoke(id: LeaseId): Call<void>;
   remaining(id: LeaseId): Call<number>;
   watch(request: WatchRequest): StreamCall;
+  readonly batch?: BatchWire;
   /** The value of the header `Authorization`. */
   authorization(token: string): string;
   /** @returns undefined when the body is none of this wire: something between answered */

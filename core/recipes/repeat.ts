@@ -13,6 +13,7 @@ const PASSING: ReadonlySet<string> = new Set([
   "unreachable",
   "stopped",
   "noLeader",
+  "behind",
   "tooManyRequests",
 ]);
 

@@ -168,6 +168,58 @@ describe("recipes as methods", () => {
   });
 });
 
+describe("calls of one moment", () => {
+  test("go in one request, reads and writes apart, each with its own outcome", async () => {
+    const sent: string[] = [];
+    const asked = (url: string, init: RequestInit) => {
+      sent.push(new URL(url).pathname);
+      return fetch(url, init);
+    };
+    const keys = connect({ url: server.url, fetch: asked }).keys(prefix);
+    await Promise.all(["a", "b", "c"].map((key) => keys.put(key, key)));
+    expect(sent.splice(0)).toEqual(["/v1/batch"]);
+    const outcomes = await Promise.allSettled([
+      keys.get("a"),
+      keys.put("a", "2", { ifRevision: 1 }),
+      keys.get("b"),
+      keys.put("d", "4"),
+      keys.get("c", { atRevision: 2 ** 40 }),
+    ]);
+    expect(sent.splice(0)).toEqual(["/v1/batch", "/v1/batch"]);
+    expect(outcomes).toMatchObject([
+      { value: { value: "a" } },
+      { reason: { reason: "conflict" } },
+      { value: { value: "b" } },
+      { value: expect.any(Number) },
+      { reason: { reason: "futureRevision" } },
+    ]);
+    await keys.get("a");
+    expect(sent).toEqual(["/v1/txn"]);
+  });
+
+  test("of a batch that was lost, reads are asked again and writes are unknown", async () => {
+    let lose = 2;
+    const asked = async (url: string, init: RequestInit) => {
+      const reply = await fetch(url, init);
+      if (lose-- > 0) throw new TypeError("cut");
+      return reply;
+    };
+    const keys = connect({ url: server.url, fetch: asked }).keys(prefix);
+    const outcomes = await Promise.all(
+      [keys.get("a"), keys.get("b"), keys.put("a", "1"), keys.put("b", "2")].map((one) => outcomeOf<unknown>(one)),
+    );
+    expect(outcomes.map(({ kind }) => kind)).toEqual(["done", "done", "unknown", "unknown"]);
+  });
+
+  test("more than a batch can hold go in several", async () => {
+    let requests = 0;
+    const keys = connect({ url: server.url, fetch: (url, init) => (requests++, fetch(url, init)) }).keys(prefix);
+    const values = Array.from({ length: 300 }, (_, n) => `${n}`);
+    await Promise.all(values.map((value) => keys.put(value, value)));
+    expect([requests, await keys.count()]).toEqual([3, 300]);
+  });
+});
+
 describe("connect()", () => {
   test("opens nothing, whatever the address", () => {
     expect(connect("http://127.0.0.1:1").kv.prefix).toBe("");
@@ -210,7 +262,7 @@ describe("connect()", () => {
     };
     const env = { QUORATE_URL: "http://a:1/, http://b:2", QUORATE_TOKEN: "t" };
     await expect(fromEnv(env, { fetch: asked, retry: { attempts: 2 } }).kv.get("x")).rejects.toMatchObject({ reason: "unreachable" });
-    expect(sent.map((one) => one.replace("/v3/kv/range", "")).toSorted()).toEqual(["http://a:1 t", "http://b:2 t"]);
+    expect(sent.map((one) => one.replace("/v1/txn", "")).toSorted()).toEqual(["http://a:1 Bearer t", "http://b:2 Bearer t"]);
     expect(() => fromEnv({})).toThrow(/^QUORATE_URL must be/);
   });
 
@@ -218,9 +270,9 @@ describe("connect()", () => {
     const tokens = ["old", "new"];
     let asked = 0;
     const reply = (headers: RequestInit["headers"]) =>
-      new Headers(headers).get("authorization") === "new"
-        ? Response.json({ header: { revision: "3" } })
-        : Response.json({ error: "etcdserver: invalid auth token", message: "etcdserver: invalid auth token", code: 16 }, { status: 401 });
+      new Headers(headers).get("authorization") === "Bearer new"
+        ? Response.json({ succeeded: true, results: [{ op: "get", kvs: [], count: 0, more: false }], revision: 3 })
+        : Response.json({ code: "invalid_auth_token", detail: "no", status: 401 }, { status: 401 });
     const of = (token: () => string) => connect({ url: "http://x", token, fetch: async (_url, { headers }) => reply(headers) });
     expect(await of(() => tokens[asked++]!).kv.get("a")).toBeNull();
     expect(asked).toBe(2);

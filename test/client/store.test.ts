@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectAll } from "../../client/all.ts";
 import { connect } from "../../client/connect.ts";
 import { etcdWire } from "../../client/etcd.ts";
+import { v1Wire } from "../../client/v1.ts";
 import type { Wire } from "../../client/wire.ts";
 import { ZERO, ascii } from "../../core/bytes/bytes.ts";
 import { appendOp, deleteOp, txnOf } from "../../core/recipes/requests.ts";
@@ -21,6 +22,7 @@ interface Side {
 const NO_APPEND = "etcd's API has none";
 
 const SIDES: readonly Side[] = [
+  { name: "v1", start: startQuorate, wire: v1Wire },
   { name: "etcd's wire to this server", start: startQuorate, wire: etcdWire, options: { noAppend: NO_APPEND } },
   // A real etcd, where it is installed.
   ...(etcdVersion() === undefined

@@ -38,11 +38,12 @@ export class MemberStore implements Store {
     return { ...store.range(request), revision: store.revision };
   }
 
-  async txn(request: TxnRequest, { signal }: CallOptions = {}): Promise<TxnResult & AsOf> {
+  /** @param options.serializable of reads alone: answered at once */
+  async txn(request: TxnRequest, { signal, serializable = false }: ReadOptions = {}): Promise<TxnResult & AsOf> {
     signal?.throwIfAborted();
     checkTxn(request, this.#options.maxTxnOps);
     if (isReadOnly(request)) {
-      await unlessAborted(this.#member.readBarrier(), signal);
+      if (!serializable) await unlessAborted(this.#member.readBarrier(), signal);
       const { store } = this.#member;
       return { ...store.readTxn(request), revision: store.revision };
     }

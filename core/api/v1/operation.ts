@@ -22,9 +22,10 @@
  */
 import type { z } from "zod";
 import type { Bytes } from "../../bytes/bytes.ts";
-import type { RecipeContext, Store } from "../../recipes/client-port.ts";
+import type { RecipeContext } from "../../recipes/client-port.ts";
 import type { Member } from "../../replica/member.ts";
 import type { ApiReply, ApiRequest } from "../exchange.ts";
+import type { MemberStore } from "./member-store.ts";
 import type { V1Services } from "./services.ts";
 
 export type Method = "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
@@ -79,7 +80,7 @@ export interface Call<P = unknown, Q = unknown, H = unknown, B = unknown> {
   /** As whoever asks may use it. */
   readonly member: Member;
   /** The same, as recipes want it. */
-  readonly store: Store;
+  readonly store: MemberStore;
   readonly context: RecipeContext;
   /** Fires when the client hangs up before the reply begins. */
   readonly signal: AbortSignal;

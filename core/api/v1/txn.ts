@@ -1,7 +1,9 @@
 /** Transactions, and several of them in one request. */
 import { z } from "zod";
-import { isQuorateError } from "../../errors.ts";
+import { errBadField, isQuorateError } from "../../errors.ts";
 import type { TxnRequest } from "../../store/command.ts";
+import { isReadOnly } from "../../store/mvcc/transaction.ts";
+import { flagParam } from "./fields.ts";
 import { type Call, type Operation, operation } from "./operation.ts";
 import { problemOf, problemSchema } from "./problem.ts";
 import { json } from "./reply.ts";
@@ -16,10 +18,13 @@ const txn = operation({
   summary: "Does all of `success` if every comparison holds, and all of `failure` otherwise: at one revision, or not at all.",
   description:
     'A comparison is `{key, target, is, than}`, such as `{"key": "a", "target": "modRevision", "than": 17}`; left out, `target` is `exists`, `is` is `equal`, and `than` is true. Operations are `get`, `put`, `append`, `delete` and `txn`, and see what those before them did.',
+  query: z.object({ serializable: flagParam.describe("Of reads alone: answered by this member at once, perhaps from a moment ago.") }),
   body: txnIn,
   replies: { 200: { description: "What came of it.", schema: txnOut } },
   handle: async (call) => {
-    const done = await run(call, call.body);
+    const { serializable } = call.query;
+    if (serializable && !isReadOnly(call.body)) throw errBadField("serializable", "serializable: a transaction that writes is not");
+    const done = await run(call, call.body, serializable);
     return json(200, done, done.revision);
   },
 });
@@ -42,8 +47,12 @@ const batch = operation({
   },
 });
 
-async function run({ store, signal }: Pick<Call, "store" | "signal">, request: TxnRequest): Promise<z.infer<typeof txnOut>> {
-  const result = await store.txn(request, { signal });
+async function run(
+  { store, signal }: Pick<Call, "store" | "signal">,
+  request: TxnRequest,
+  serializable = false,
+): Promise<z.infer<typeof txnOut>> {
+  const result = await store.txn(request, { signal, serializable });
   return { ...txnToJson(result, request), revision: result.revision };
 }
 
