@@ -7,9 +7,10 @@ type Json = Record<string, unknown>;
 
 export function openApiOf(operations: readonly Operation[], version: string): Json {
   const paths: Record<string, Json> = {};
+  const shared: Json = {};
   for (const operation of operations) {
     const path = operation.path.replace("*}", "}");
-    (paths[path] ??= {})[operation.method.toLowerCase()] = operationOf(operation);
+    (paths[path] ??= {})[operation.method.toLowerCase()] = operationOf(operation, shared);
   }
   return {
     openapi: "3.1.0",
@@ -21,24 +22,29 @@ export function openApiOf(operations: readonly Operation[], version: string): Js
     },
     paths,
     components: {
-      schemas: { Problem: schemaOf(problemSchema, "output") },
+      schemas: { Problem: schemaOf(problemSchema, "output", "Problem", shared), ...shared },
       securitySchemes: { bearer: { type: "http", scheme: "bearer" }, basic: { type: "http", scheme: "basic" } },
     },
     security: [{}, { bearer: [] }, { basic: [] }],
   };
 }
 
-function operationOf({ method, path, tag, summary, description, params, query, headers, body, replies }: Operation): Json {
-  const parameters = [...fieldsOf(params, "path"), ...fieldsOf(query, "query"), ...fieldsOf(headers, "header")];
+function operationOf({ method, path, tag, summary, description, params, query, headers, body, replies }: Operation, shared: Json): Json {
+  const id = operationIdOf(method, path);
+  const parameters = [
+    ...fieldsOf(params, "path", id, shared),
+    ...fieldsOf(query, "query", id, shared),
+    ...fieldsOf(headers, "header", id, shared),
+  ];
   return {
-    operationId: operationIdOf(method, path),
+    operationId: id,
     tags: [tag],
     summary,
     ...(description === undefined ? {} : { description }),
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...(body === undefined ? {} : { requestBody: requestBodyOf(body) }),
+    ...(body === undefined ? {} : { requestBody: requestBodyOf(body, id, shared) }),
     responses: {
-      ...Object.fromEntries(Object.entries(replies).map(([status, reply]) => [status, responseOf(reply)])),
+      ...Object.fromEntries(Object.entries(replies).map(([status, reply]) => [status, responseOf(reply, `${id}${status}`, shared)])),
       default: {
         description: "What went wrong.",
         content: { [PROBLEM_TYPE]: { schema: { $ref: "#/components/schemas/Problem" } } },
@@ -53,26 +59,28 @@ export function operationIdOf(method: string, path: string): string {
   return [method.toLowerCase(), ...words.map((word) => word[0]!.toUpperCase() + word.slice(1))].join("");
 }
 
-function fieldsOf(schema: z.ZodObject | undefined, place: "path" | "query" | "header"): Json[] {
+function fieldsOf(schema: z.ZodObject | undefined, place: "path" | "query" | "header", id: string, shared: Json): Json[] {
   return Object.entries(schema?.shape ?? {}).map(([name, field]) => {
-    const { description, ...rest } = schemaOf(field as z.ZodType, "input");
+    const { description, ...rest } = schemaOf(field as z.ZodType, "input", `${id}_${name}`, shared);
     const required = place === "path" || !(field as z.ZodType).safeParse(undefined).success;
     return { name, in: place, required, schema: rest, ...(description === undefined ? {} : { description }) };
   });
 }
 
-function requestBodyOf(body: z.ZodType | typeof BYTES): Json {
+function requestBodyOf(body: z.ZodType | typeof BYTES, id: string, shared: Json): Json {
   if (body === BYTES) return { required: false, content: { "*/*": { schema: { type: "string", format: "binary" } } } };
   const required = !body.safeParse(undefined).success;
-  return { required, content: { "application/json": { schema: schemaOf(body, "input") } } };
+  return { required, content: { "application/json": { schema: schemaOf(body, "input", `${id}_body`, shared) } } };
 }
 
-function responseOf({ description, schema, bytes, events, headers }: ReplyDoc): Json {
+function responseOf({ description, schema, bytes, events, headers }: ReplyDoc, id: string, shared: Json): Json {
   const content: Json = {};
-  if (schema !== undefined) content["application/json"] = { schema: schemaOf(schema, "output") };
+  if (schema !== undefined) content["application/json"] = { schema: schemaOf(schema, "output", id, shared) };
   if (bytes === true) content["*/*"] = { schema: { type: "string", format: "binary" } };
   if (events !== undefined) {
-    const named = Object.entries(events).map(([name, data]) => `\`${name}\`: ${JSON.stringify(schemaOf(data, "output"))}`);
+    const data = ([name, of]: [string, z.ZodType]): string =>
+      `\`${name}\`: ${JSON.stringify(schemaOf(of, "output", `${id}_${name}`, shared))}`;
+    const named = Object.entries(events).map(data);
     content["text/event-stream"] = { schema: { type: "string", description: `Events and their data. ${named.join("; ")}` } };
   }
   const all = { "Quorate-Revision": "The revision of the store as of which this is true.", ...headers };
@@ -83,7 +91,22 @@ function responseOf({ description, schema, bytes, events, headers }: ReplyDoc): 
   };
 }
 
-function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
-  const { $schema: _, bytes: __, ...json } = z.toJSONSchema(schema, { io, unrepresentable: "any" }) as Json;
+const INNER = "#/$defs/";
+
+/**
+ * @param name of what the schema refers to within itself, as recursive ones do: a reference in a document begins at its root, so these
+ *   become components. @param shared gets them
+ */
+function schemaOf(schema: z.ZodType, io: "input" | "output", name: string, shared: Json): Json {
+  const made = z.toJSONSchema(schema, { io, unrepresentable: "any" });
+  const nameOf = (inner: string): string => `${name}${inner.replace(/^__schema/, "_")}`;
+  const text = JSON.stringify(made, (key, value: unknown) => {
+    if (key === "$ref" && typeof value === "string" && value.startsWith(INNER)) {
+      return `#/components/schemas/${nameOf(value.slice(INNER.length))}`;
+    }
+    return key === "$schema" || key === "bytes" ? undefined : value;
+  });
+  const { $defs = {}, ...json } = JSON.parse(text) as Json & { $defs?: Json };
+  for (const [inner, definition] of Object.entries($defs)) shared[nameOf(inner)] = definition;
   return json;
 }

@@ -18,7 +18,7 @@
  *
  * The list of all is in operations.ts. A handler throws `QuorateError` for whatever does not go well: problem.ts makes the reply. Waiting
  * and streams of events are in waiting.ts, fields that several operations have in fields.ts. Every operation has a sample call in
- * test/api/v1: a test makes each of them and holds every reply against its schema.
+ * test/v1: a test makes each of them and holds every reply against its schema. `npm run docs:v1` writes the reference page anew.
  */
 import type { z } from "zod";
 import type { Bytes } from "../../bytes/bytes.ts";

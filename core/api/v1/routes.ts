@@ -8,8 +8,13 @@ import { json } from "./reply.ts";
 import { type V1Deps, v1Services } from "./services.ts";
 import { z } from "zod";
 
+/** The OpenAPI document of this release. */
+export function v1Document(version: string): Record<string, unknown> {
+  return openApiOf([...OPERATIONS, description(null)], version);
+}
+
 export function v1Routes(deps: V1Deps): Route[] {
-  const document = openApiOf([...OPERATIONS, description(null)], deps.version);
+  const document = v1Document(deps.version);
   const dispatcher = new Dispatcher(v1Services(deps), [...OPERATIONS, description(document)]);
   return ["/v1", "/v1/*"].map((path) => ({ method: "*", path, kind: "unary", handle: (request) => dispatcher.handle(request) }));
 }
