@@ -9,7 +9,7 @@ import type { CallOptions, RecipeContext } from "./client-port.ts";
 import { milliseconds } from "./durations.ts";
 import { segmentOf } from "./names.ts";
 import { placeValue } from "./numbered-line.ts";
-import { repeat } from "./repeat.ts";
+import { type RepeatOptions, repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 import { openScope } from "./scope.ts";
 import type { Session, SessionOptions } from "./session.ts";
@@ -60,15 +60,17 @@ export async function openBarrier(context: RecipeContext, name: string, options:
   return response?.op === "delete" && response.deleted > 0;
 }
 
-/** When the barrier was closed; null while it is open. */
-export async function barrierState(context: RecipeContext, name: string, options: CallOptions = {}): Promise<BarrierState> {
-  const { kvs, revision } = await repeat(context, () => context.store.range(readOf(oneKey(keyOf(name))), options), options);
-  return { closed: kvs[0]?.createRevision ?? null, revision };
-}
-
 export interface BarrierState {
+  /** When it was closed; null: it is open. */
   readonly closed: number | null;
   readonly revision: number;
+}
+
+/** Whether the barrier is closed. */
+export async function barrierState(context: RecipeContext, name: string, options: RepeatOptions = {}): Promise<BarrierState> {
+  const { signal } = options;
+  const { kvs, revision } = await repeat(context, () => context.store.range(readOf(oneKey(keyOf(name))), { signal }), options);
+  return { closed: kvs[0]?.createRevision ?? null, revision };
 }
 
 export interface BarrierWait extends WaitOptions {
@@ -82,31 +84,20 @@ export interface BarrierWait extends WaitOptions {
  */
 export async function waitAtBarrier(context: RecipeContext, name: string, options: BarrierWait = {}): Promise<void> {
   const { wait, signal } = options;
+  const key = keyOf(name);
+  let seen = await barrierState(context, name, { signal });
+  const closed = options.closed ?? seen.closed;
   const scope = openScope(context.host, [signal], wait === undefined ? undefined : milliseconds(wait, "wait"));
-  const closing = { revision: options.closed };
   try {
-    await untilOpen(context, keyOf(name), closing, scope.signal);
+    while (seen.closed !== null && seen.closed === closed) {
+      await untilOneGone(context, [key], seen.revision, scope.signal);
+      seen = await barrierState(context, name, { signal: scope.signal, until: Infinity });
+    }
   } catch (error) {
-    if (scope.timedOut()) throw errHeld(`the barrier ${JSON.stringify(name)}`, { closed: closing.revision ?? null });
+    if (scope.timedOut()) throw errHeld(`the barrier ${JSON.stringify(name)}`, { closed });
     throw error;
   } finally {
     scope.close();
-  }
-}
-
-async function untilOpen(
-  context: RecipeContext,
-  key: Bytes,
-  closing: { revision: number | undefined },
-  signal: AbortSignal,
-): Promise<void> {
-  for (;;) {
-    const read = () => context.store.range(readOf(oneKey(key)), { signal });
-    const { kvs, revision } = await repeat(context, read, { signal, until: Infinity });
-    const closed = kvs[0]?.createRevision;
-    closing.revision ??= closed;
-    if (closed === undefined || closed !== closing.revision) return;
-    await untilOneGone(context, [key], revision, signal);
   }
 }
 

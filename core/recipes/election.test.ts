@@ -2,7 +2,17 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { withEachFault } from "../../test/helpers/each-fault.ts";
 import { type LabClient, RecipeLab } from "../../test/helpers/recipe-lab.ts";
 import { ascii } from "../bytes/bytes.ts";
-import { type Leadership, campaign, electionState, observeElection, resumeCampaign, runAsLeader, transferElection } from "./election.ts";
+import {
+  type Leadership,
+  campaign,
+  electionState,
+  observeElection,
+  queueForElection,
+  releaseCandidature,
+  resumeCampaign,
+  runAsLeader,
+  transferElection,
+} from "./election.ts";
 import { putOp, txnOf } from "./requests.ts";
 
 const PREFIX = "/quorate/elections/db/";
@@ -93,10 +103,19 @@ test("resumeCampaign() goes on from another process", async () => {
   void stand("b", { id: "11", ttl: "10s" }, b);
   await lab.advance(0);
   b.kill();
-  expect(await lab.run(resumeCampaign(lab.client().context, "db", "11", { wait: "3s" }))).toBeNull();
+  expect(await lab.run(resumeCampaign(lab.client().context, "db", "11", { wait: "3s" }))).toEqual({ lease: "11", key: `${PREFIX}b` });
   await lab.run(a.resign());
-  expect((await lab.run(resumeCampaign(lab.client().context, "db", "11")))?.lease).toBe("11");
-  await expect(lab.run(resumeCampaign(lab.client().context, "db", "12"))).rejects.toMatchObject({ reason: "sessionLost" });
+  expect((await lab.run(resumeCampaign(lab.client().context, "db", "11"))).lease).toBe("11");
+  await lab.run(releaseCandidature(lab.client().context, "db", "11"));
+  await expect(lab.run(resumeCampaign(lab.client().context, "db", "11"))).rejects.toMatchObject({ reason: "sessionLost" });
+});
+
+test("queueForElection() keeps the candidature", async () => {
+  const a = await lead("a");
+  const waiting = await lab.run(queueForElection(lab.client().context, "db", ascii("b"), { id: "11", wait: "1s" }));
+  expect(waiting).toEqual({ lease: "11", key: `${PREFIX}b` });
+  await lab.run(a.resign());
+  expect((await lab.run(electionState(lab.client().context, "db"))).leader?.value).toBe("b");
 });
 
 describe("observeElection()", () => {

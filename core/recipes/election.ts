@@ -10,12 +10,12 @@ import { errConflict, errHeld, errSessionLost, isQuorateError } from "../errors.
 import type { KeyValue, LeaseId } from "../store/command.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
 import { Hold } from "./hold.ts";
-import { findInLine, firstOp, joinLine } from "./line.ts";
+import { findInLine, firstOp, joinLine, leaveLine } from "./line.ts";
 import { prefixOf } from "./names.ts";
 import { isCompacted, isPassing, repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, keysUnder, oneKey, putOp, readOf, txnOf } from "./requests.ts";
 import type { Session } from "./session.ts";
-import { type TurnOptions, type WaitOptions, resumeTurn, takeTurn, untilOneGone } from "./turns.ts";
+import { type Queued, type TurnOptions, type WaitOptions, queueTurn, resumeTurn, takeTurn, untilOneGone } from "./turns.ts";
 
 const KIND = "elections";
 
@@ -25,6 +25,14 @@ export interface Candidate {
   /** When it came; of the leader, its term. */
   readonly term: bigint;
   readonly value: Bytes;
+  /** When the value was said. */
+  readonly changed: number;
+}
+
+/** A candidature that leads not yet, kept for as long as its session is renewed. */
+export interface Candidature {
+  readonly lease: LeaseId;
+  readonly key: string;
 }
 
 export interface ElectionState {
@@ -72,9 +80,20 @@ export async function campaign(context: RecipeContext, name: string, value: Byte
   return new Leadership(context, place);
 }
 
+/** As `campaign`, but when the time to wait is over, the candidature is kept for as long as the session is renewed. */
+export async function queueForElection(
+  context: RecipeContext,
+  name: string,
+  value: Bytes,
+  options: TurnOptions = {},
+): Promise<Leadership | Candidature> {
+  const prefix = prefixOf(KIND, name);
+  const enter = (session: Session, ownSession: boolean) => joinLine(context, { prefix, session, ownSession, value });
+  return leadershipOr(context, await queueTurn(context, options, enter));
+}
+
 /**
  * Goes on with a candidature that another process began, by its lease; renews it.
- * @returns null when the time to wait is over; the candidature is kept then, for as long as it is renewed
  * @throws QuorateError sessionLost when it is gone
  */
 export async function resumeCampaign(
@@ -82,12 +101,23 @@ export async function resumeCampaign(
   name: string,
   lease: LeaseId,
   options: WaitOptions = {},
-): Promise<Leadership | null> {
+): Promise<Leadership | Candidature> {
   const prefix = prefixOf(KIND, name);
-  const { place, granted } = await resumeTurn(context, lease, options, (session) => findInLine(context, prefix, session, options.signal));
+  return leadershipOr(
+    context,
+    await resumeTurn(context, lease, options, (session) => findInLine(context, prefix, session, options.signal)),
+  );
+}
+
+function leadershipOr(context: RecipeContext, { place, granted }: Queued): Leadership | Candidature {
   if (granted) return new Leadership(context, place);
-  place.session.detach();
-  return null;
+  if (place.ownSession) place.session.detach();
+  return { lease: place.session.id, key: place.key };
+}
+
+/** Resigns or leaves the line, by the lease alone, and ends the lease. What is gone already is fine. */
+export function releaseCandidature(context: RecipeContext, name: string, lease: LeaseId): Promise<void> {
+  return leaveLine(context, prefixOf(KIND, name), lease);
 }
 
 /** Who leads, and who comes next. */
@@ -219,6 +249,6 @@ async function ended<T>(work: Promise<T>, signal: AbortSignal | undefined): Prom
   }
 }
 
-function candidateIn({ key, value, createRevision, lease }: KeyValue): Candidate {
-  return { lease, key, term: BigInt(createRevision), value };
+function candidateIn({ key, value, createRevision, modRevision, lease }: KeyValue): Candidate {
+  return { lease, key, term: BigInt(createRevision), value, changed: modRevision };
 }

@@ -67,9 +67,9 @@ export class Hold {
     return this.session.validUntil;
   }
 
-  /** As of the header `Quorate-Guard`: the key and when it was created. */
+  /** The value of the header `Quorate-Guard`: the key, percent-encoded, and when it was created. */
   get guardHeader(): string {
-    return `${this.key}@${this.#place.created}`;
+    return `${this.key.replaceAll("%", "%25")}@${this.#place.created}`;
   }
 
   /** The transaction, with the condition that this is still held: it fails otherwise. @throws QuorateError sessionLost */

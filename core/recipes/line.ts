@@ -6,9 +6,10 @@
 import type { Bytes } from "../bytes/bytes.ts";
 import type { KeyValue, LeaseId, Operation } from "../store/command.ts";
 import type { RecipeContext } from "./client-port.ts";
-import { type Place, ownKey } from "./hold.ts";
-import { createdAt, foundAt, keysUnder, oneKey, putOp, rangeOp, txnOf } from "./requests.ts";
-import type { Session } from "./session.ts";
+import type { Place } from "./hold.ts";
+import { repeat } from "./repeat.ts";
+import { createdAt, deleteOp, foundAt, keysUnder, oneKey, putOp, rangeOp, txnOf } from "./requests.ts";
+import { type Session, checkLease } from "./session.ts";
 import { type Entered, placeGone, putForSession, untilNothingAhead } from "./turns.ts";
 
 /** A line, and somebody who wants to be in it. */
@@ -58,9 +59,20 @@ export async function joinEmptyLine(context: RecipeContext, { prefix, session, o
 /** The session's place in a line that it joined before. @throws QuorateError sessionLost when it is not there */
 export async function findInLine(context: RecipeContext, prefix: Bytes, session: Session, signal?: AbortSignal): Promise<Entered> {
   const key = keyInLine(prefix, session.id);
-  const own = await ownKey(context, key, signal);
+  const look = txnOf([], [rangeOp(oneKey(key)), firstOp(prefix)]);
+  const seen = await repeat(context, () => context.store.txn(look, { signal }), { signal });
+  const [own] = foundAt(seen, 0);
   if (own === undefined) throw placeGone(session, true);
-  return enteredAt(context, prefix, { session, ownSession: true, key, created: own.createRevision, beside: [] }, false);
+  const place = { session, ownSession: true, key, created: own.createRevision, beside: [] };
+  return enteredAt(context, prefix, place, foundAt(seen, 1)[0]?.key === key);
+}
+
+/** Leaves a line by the lease alone, and ends the lease. What is gone already is fine. */
+export async function leaveLine(context: RecipeContext, prefix: Bytes, lease: LeaseId): Promise<void> {
+  const key = keyInLine(prefix, checkLease(lease));
+  // Nobody else's key has this lease in its name.
+  await repeat(context, () => context.store.txn(txnOf([], [deleteOp(oneKey(key))])));
+  await repeat(context, () => context.store.revoke(lease));
 }
 
 function enteredAt(context: RecipeContext, prefix: Bytes, place: Place, granted: boolean): Entered {

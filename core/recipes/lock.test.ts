@@ -229,6 +229,8 @@ describe("a hold", () => {
     await lab.run(breakLock(lab.client().context, "deploy"));
     expect((await write(hold)).succeeded).toBe(false);
     expect(hold.guardHeader).toBe(`${hold.key}@${hold.fence}`);
+    const inside = await lab.run(acquireLock(client.context, "a/b"));
+    expect(inside.guardHeader).toBe(`${inside.key.replace("%2F", "%252F")}@${inside.fence}`); // decoded once, it is the key
   });
 
   test("that was lost tells so by itself, without the network", async () => {

@@ -10,11 +10,11 @@ import { errHeld } from "../errors.ts";
 import type { KeyValue, LeaseId } from "../store/command.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
 import { Hold } from "./hold.ts";
-import { type Entry, findInLine, firstOp, joinEmptyLine, joinLine, keyInLine } from "./line.ts";
+import { type Entry, findInLine, firstOp, joinEmptyLine, joinLine, leaveLine } from "./line.ts";
 import { prefixOf } from "./names.ts";
 import { repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, keysUnder, oneKey, readOf, txnOf } from "./requests.ts";
-import { type Session, checkLease } from "./session.ts";
+import type { Session } from "./session.ts";
 import {
   type Entered,
   type Queued,
@@ -106,10 +106,7 @@ export async function resumeLock(
 
 /** Leaves the lock or its line, by the lease alone, and ends the lease. What is gone already is fine. */
 export async function releaseLock(context: RecipeContext, name: string, lease: LeaseId): Promise<void> {
-  const key = keyInLine(prefixOf(KIND, name), checkLease(lease));
-  // Nobody else's key has this lease in its name.
-  await repeat(context, () => context.store.txn(txnOf([], [deleteOp(oneKey(key))])));
-  await repeat(context, () => context.store.revoke(lease));
+  await leaveLine(context, prefixOf(KIND, name), lease);
 }
 
 /**

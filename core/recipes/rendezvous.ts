@@ -8,11 +8,11 @@
  */
 import { type Bytes, ascii } from "../bytes/bytes.ts";
 import { errBadField, errConflict, errHeld } from "../errors.ts";
-import type { KeyValue, LeaseId, Operation } from "../store/command.ts";
+import type { KeyValue, LeaseId, Operation, RangeResult } from "../store/command.ts";
 import type { AsOf, RecipeContext } from "./client-port.ts";
 import { milliseconds } from "./durations.ts";
 import { prefixOf } from "./names.ts";
-import { isCompacted, repeat } from "./repeat.ts";
+import { type RepeatOptions, isCompacted, repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 import { openScope } from "./scope.ts";
 import { type Session, checkLease } from "./session.ts";
@@ -72,8 +72,8 @@ export async function enterRendezvous(
 ): Promise<Rendezvous> {
   const round = checkParties(name, parties);
   const met = await withSession(context, options, async (session, ownSession) => {
-    const generation = await join(context, round, session);
-    const ready = await untilReady(context, round, session, ownSession, generation, options);
+    const { generation, isReady } = await join(context, round, session);
+    const ready = isReady || (await untilReady(context, round, session, ownSession, generation, options));
     // When the time is over the round may have become ready meanwhile: then this party is in it.
     if (ready || !(await stepOut(context, round, generation, session.id))) {
       return new Rendezvous(context, name, generation, session, ownSession);
@@ -94,8 +94,8 @@ export async function queueForRendezvous(
 ): Promise<Rendezvous | RendezvousTicket> {
   const round = checkParties(name, parties);
   return withSession(context, options, async (session, ownSession) => {
-    const generation = await join(context, round, session);
-    if (await untilReady(context, round, session, ownSession, generation, options)) {
+    const { generation, isReady } = await join(context, round, session);
+    if (isReady || (await untilReady(context, round, session, ownSession, generation, options))) {
       return new Rendezvous(context, name, generation, session, ownSession);
     }
     if (ownSession) session.detach();
@@ -115,16 +115,22 @@ export async function leaveRendezvous(
 ): Promise<void> {
   const round = { name, prefix: prefixOf(KIND, name) };
   if (await stepOut(context, round, generation, checkLease(lease))) return;
+  await repeat(context, () => context.store.txn(txnOf([], [deleteOp(oneKey(memberKey(round, generation, lease)))])), { signal });
+  let inside = await stillInside(context, round, generation, { signal });
   const scope = openScope(context.host, [signal], wait === undefined ? undefined : milliseconds(wait, "wait"));
   try {
-    await repeat(context, () => context.store.txn(txnOf([], [deleteOp(oneKey(memberKey(round, generation, lease)))])));
-    await untilAllLeft(context, round, generation, scope.signal);
+    while (inside.kvs.length > 0) {
+      await untilGone(context, round, generation, inside, scope.signal);
+      inside = await stillInside(context, round, generation, { signal: scope.signal, until: Infinity });
+    }
   } catch (error) {
     if (scope.timedOut()) throw errHeld(`round ${generation} of the rendezvous ${JSON.stringify(name)}`);
     throw error;
   } finally {
     scope.close();
   }
+  // Whoever sees that all have left clears up.
+  await repeat(context, () => context.store.txn(txnOf([], [deleteOp(oneKey(readyKey(round, generation)))])));
 }
 
 /** The leases of those who are in a round. */
@@ -143,8 +149,13 @@ interface Gathering extends Round {
   readonly parties: number;
 }
 
-/** Puts the session into the round that gathers, unless it is in one. @returns the round */
-async function join(context: RecipeContext, round: Gathering, session: Session): Promise<number> {
+interface Joined {
+  readonly generation: number;
+  readonly isReady: boolean;
+}
+
+/** Puts the session into the round that gathers, unless it is in one. */
+async function join(context: RecipeContext, round: Gathering, session: Session): Promise<Joined> {
   const { prefix, parties, name } = round;
   const gen = genKey(round);
   for (;;) {
@@ -153,7 +164,10 @@ async function join(context: RecipeContext, round: Gathering, session: Session):
     const kv = kvs.find(({ key }) => key === gen);
     const { generation, parties: said } = kv === undefined ? { generation: 1, parties } : gatheringIn(kv);
     const own = kvs.find(({ key }) => key.endsWith(`/m/${session.id}`));
-    if (own !== undefined) return Number.parseInt(own.key.slice(prefix.length), 10);
+    if (own !== undefined) {
+      const entered = Number.parseInt(own.key.slice(prefix.length), 10);
+      return { generation: entered, isReady: kvs.some(({ key }) => key === readyKey(round, entered)) };
+    }
     if (said !== parties) throw errConflict(`the rendezvous ${JSON.stringify(name)} is for ${said} parties`, { parties: said });
     const others = kvs.filter(({ key }) => key.startsWith(memberKey(round, generation, "")));
     const isLast = others.length === parties - 1;
@@ -166,7 +180,7 @@ async function join(context: RecipeContext, round: Gathering, session: Session):
     }
     puts.push(putOp(gen, ascii(JSON.stringify({ generation: generation + (isLast ? 1 : 0), parties }))));
     const { succeeded } = await putForSession(context, session, txnOf(compare, puts));
-    if (succeeded) return generation;
+    if (succeeded) return { generation, isReady: isLast };
     session.check();
   }
 
@@ -234,25 +248,30 @@ async function stepOut(context: RecipeContext, round: Round, generation: number,
   return result.succeeded && (kv === undefined || gatheringIn(kv).generation <= generation);
 }
 
-/** Counts those who leave; whoever sees that all have clears up. */
-async function untilAllLeft(context: RecipeContext, round: Round, generation: number, signal: AbortSignal): Promise<void> {
+function stillInside(context: RecipeContext, round: Round, generation: number, options: RepeatOptions): Promise<RangeResult & AsOf> {
+  const members = readOf(keysUnder(memberKey(round, generation, "")), { keysOnly: true });
+  return repeat(context, () => context.store.range(members, { signal: options.signal }), options);
+}
+
+/** Counts those who leave, without reading. */
+async function untilGone(
+  context: RecipeContext,
+  round: Round,
+  generation: number,
+  { kvs, revision }: RangeResult & AsOf,
+  signal: AbortSignal,
+): Promise<void> {
+  const inside = new Set(kvs.map(({ key }) => key));
   const members = keysUnder(memberKey(round, generation, ""));
-  for (;;) {
-    const read = () => context.store.range(readOf(members, { keysOnly: true }), { signal });
-    const { kvs, revision } = await repeat(context, read, { signal, until: Infinity });
-    if (kvs.length === 0) break;
-    const inside = new Set(kvs.map(({ key }) => key));
-    try {
-      for await (const { events } of context.store.watch({ ...members, startRevision: revision + 1, noPut: true, signal })) {
-        for (const { kv } of events) inside.delete(kv.key);
-        if (inside.size === 0) break;
-      }
-    } catch (error) {
-      if (!isCompacted(error)) throw error;
+  try {
+    for await (const { events } of context.store.watch({ ...members, startRevision: revision + 1, noPut: true, signal })) {
+      for (const { kv } of events) inside.delete(kv.key);
+      if (inside.size === 0) break;
     }
-    signal.throwIfAborted();
+  } catch (error) {
+    if (!isCompacted(error)) throw error;
   }
-  await repeat(context, () => context.store.txn(txnOf([], [deleteOp(oneKey(readyKey(round, generation)))])));
+  signal.throwIfAborted();
 }
 
 function checkParties(name: string, parties: number): Gathering {

@@ -125,7 +125,8 @@ export async function resumePermits(
   const { place, granted } = await resumeTurn(context, lease, options, async (session) => {
     const { place: found, kvs } = await findNumbered(context, line, session, options.signal);
     permits = permitsIn(kvs.find(({ key }) => key === found.key)!);
-    return { place: found, granted: false, untilGranted: (signal) => untilFits(context, line, found, signal) };
+    const { limit } = await look(context, line, options.signal);
+    return { place: found, granted: fits(limit ?? 0, found, kvs), untilGranted: (signal) => untilFits(context, line, found, signal) };
   });
   return holdOrTicket(context, line, place, granted, permits);
 }

@@ -93,6 +93,7 @@ async function waitTurn(
 /** A place in a line, as one finds it on entering. */
 export interface Entered {
   readonly place: Place;
+  /** As it was seen on entering: who does not wait hears of this. */
   readonly granted: boolean;
   /** Waits until it is. */
   readonly untilGranted: (signal: AbortSignal) => Promise<void>;

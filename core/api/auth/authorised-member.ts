@@ -147,17 +147,19 @@ export class AuthorisedMember implements Member {
   }
 
   #checkAdmin(): void {
-    checkUnscoped(this.#caller);
-    this.#member.store.auth.checkAdmin(nameOf(this.#caller));
+    checkAdmin(this.#member, this.#caller);
   }
+}
+
+/** For users of the role root, without a scope. @throws QuorateError permissionDenied, invalidAuthToken, userEmpty */
+export function checkAdmin(member: Member, caller: Caller): void {
+  checkUnscoped(caller);
+  member.store.auth.checkAdmin(nameOf(caller));
 }
 
 /** @throws QuorateError of code `unknown`, in the words of etcd's maintenance service, which forgets the codes */
 export function checkMaintenance(member: Member, caller: Caller): void {
-  withoutCode(() => {
-    checkUnscoped(caller);
-    member.store.auth.checkAdmin(nameOf(caller));
-  });
+  withoutCode(() => checkAdmin(member, caller));
 }
 
 /** As `checkMaintenance`, for what everybody may ask. @throws QuorateError of code `unknown` for a token that is none */

@@ -1,7 +1,12 @@
 /** Every operation of v1, in the order of the reference. */
 import type { Operation } from "./operation.ts";
+import { barrierOperations, fenceOperations, rendezvousOperations } from "./barriers.ts";
+import { electionOperations } from "./elections.ts";
 import { kvOperations } from "./kv.ts";
 import { leaseOperations } from "./leases.ts";
+import { lockOperations } from "./locks.ts";
+import { rwlockOperations } from "./rwlocks.ts";
+import { semaphoreOperations } from "./semaphores.ts";
 import { tokenOperations } from "./tokens.ts";
 import { txnOperations } from "./txn.ts";
 import { watchOperations } from "./watch.ts";
@@ -11,5 +16,12 @@ export const OPERATIONS: readonly Operation[] = [
   ...txnOperations,
   ...watchOperations,
   ...leaseOperations,
+  ...lockOperations,
+  ...electionOperations,
+  ...rwlockOperations,
+  ...semaphoreOperations,
+  ...barrierOperations,
+  ...rendezvousOperations,
+  ...fenceOperations,
   ...tokenOperations,
 ];

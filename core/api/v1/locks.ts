@@ -1,0 +1,134 @@
+/** Locks over HTTP. */
+import { z } from "zod";
+import { errHeld } from "../../errors.ts";
+import { type LockEntry, acquireLock, breakLock, lockState, queueForLock, releaseLock, resumeLock, tryLock } from "../../recipes/lock.ts";
+import { checkAdmin } from "../auth/authorised-member.ts";
+import { credentialsOf } from "./dispatch.ts";
+import { flagParam } from "./fields.ts";
+import {
+  acquireQuery,
+  acquireReplies,
+  acquireReply,
+  entryOut,
+  heldReply,
+  leasedParams,
+  namedParams,
+  pollQuery,
+  pollReplies,
+} from "./holding.ts";
+import { type Call, type Operation, operation } from "./operation.ts";
+import { empty, json } from "./reply.ts";
+
+const lockEntryOut = entryOut.extend({ since: z.number().nullable().describe("Milliseconds since 1970.") });
+
+const acquire = operation({
+  method: "POST",
+  path: "/v1/locks/{name}",
+  tag: "locks",
+  summary: "Acquires a lock.",
+  description:
+    "One holds it at a time, in the order in which they came. `etcdctl lock /quorate/locks/{name}` and a mutex of Go's client exclude it. 423 when another has it and the time to wait is over.",
+  params: namedParams,
+  query: acquireQuery,
+  replies: acquireReplies,
+  handle: (call) => {
+    const { context, params } = call;
+    const { name } = params;
+    return acquireReply(call, {
+      acquire: async (options) => {
+        if (options.wait !== 0) return acquireLock(context, name, options);
+        const hold = await tryLock(context, name, options);
+        if (hold === null) throw errHeld(`the lock ${JSON.stringify(name)}`);
+        return hold;
+      },
+      queue: (options) => queueForLock(context, name, options),
+      holder: async () => (await lockState(context, name)).holder ?? undefined,
+    });
+  },
+});
+
+const look = operation({
+  method: "GET",
+  path: "/v1/locks/{name}",
+  tag: "locks",
+  summary: "Who holds a lock, and who waits for it.",
+  params: namedParams,
+  replies: {
+    200: {
+      description: "As it is.",
+      schema: z.object({ holder: lockEntryOut.nullable(), line: z.array(lockEntryOut), revision: z.int() }),
+    },
+  },
+  handle: async ({ context, params, signal }) => {
+    const { holder, line, revision } = await lockState(context, params.name, { signal });
+    return json(200, { holder: holder === null ? null : entryToJson(holder), line: line.map(entryToJson), revision }, revision);
+  },
+});
+
+const force = operation({
+  method: "DELETE",
+  path: "/v1/locks/{name}",
+  tag: "locks",
+  summary: "Takes a lock from whoever holds it; the next one in the line has it then. For users of the role root.",
+  description: "The writes that the former holder guards fail from now on.",
+  params: namedParams,
+  query: z.object({ force: flagParam.refine((given) => given, "must be given: a lock is released by its lease") }),
+  replies: {
+    200: { description: "Who had it.", schema: lockEntryOut },
+    204: { description: "Nobody had it." },
+  },
+  handle: async (call) => {
+    await checkAdminOf(call);
+    const broken = await breakLock(call.context, call.params.name);
+    return broken === null ? empty(204) : json(200, entryToJson(broken));
+  },
+});
+
+const renew = operation({
+  method: "PUT",
+  path: "/v1/locks/{name}/{lease}",
+  tag: "locks",
+  summary: "Renews a lock or a place in its line: its time begins anew. 410 when it is lost.",
+  params: leasedParams,
+  replies: pollReplies,
+  handle: async ({ context, params: { name, lease }, signal }) =>
+    heldReply(200, await resumeLock(context, name, lease, { wait: 0, signal })),
+});
+
+const poll = operation({
+  method: "POST",
+  path: "/v1/locks/{name}/{lease}",
+  tag: "locks",
+  summary: "Waits on with the ticket of a place in the line, and renews it. 410 when it is lost.",
+  params: leasedParams,
+  query: pollQuery,
+  replies: pollReplies,
+  handle: async ({ context, params: { name, lease }, query: { wait = 0 }, signal }) =>
+    heldReply(200, await resumeLock(context, name, lease, { wait, signal })),
+});
+
+const release = operation({
+  method: "DELETE",
+  path: "/v1/locks/{name}/{lease}",
+  tag: "locks",
+  summary: "Releases a lock, or gives up a place in its line. What is gone already is fine.",
+  params: leasedParams,
+  replies: { 204: { description: "It is gone." } },
+  handle: async ({ context, params: { name, lease } }) => {
+    await releaseLock(context, name, lease);
+    return empty(204);
+  },
+});
+
+function entryToJson({ lease, key, fence, owner, since }: LockEntry): z.infer<typeof lockEntryOut> {
+  return { lease, key, fence: Number(fence), owner, since };
+}
+
+async function checkAdminOf({ request, services }: Call): Promise<void> {
+  const { authenticator, member } = services;
+  const credentials = credentialsOf(request);
+  const isBasic = /^basic /i.test(credentials.header("authorization") ?? "");
+  checkAdmin(member, isBasic ? await authenticator.basicCaller(credentials) : authenticator.callerOf(credentials));
+}
+
+export const lockOperations: readonly Operation[] = [acquire, look, force, renew, poll, release];
