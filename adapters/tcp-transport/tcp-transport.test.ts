@@ -105,6 +105,29 @@ describe("TcpTransport", () => {
     expect(one.host.lost).toContain("2");
   });
 
+  test("a peer that cannot be dialled is talked to on the connection that it dialled, and is not said to have ended", async () => {
+    const one = await start("1");
+    const two = await start("2");
+    one.transport.setPeers([{ id: "2", urls: ["http://127.0.0.1:1"] }]);
+    await one.host.until(() => one.host.ended.length > 0); // nobody has heard of it so far
+    one.host.ended.length = 0;
+    two.transport.setPeers([one.address()]);
+    await expect.poll(() => two.transport.stats()[0]?.connected).toBe(true);
+    const attempts = one.host.lost.length;
+    one.transport.send("2", { to: "two" });
+    two.transport.send("1", { to: "one" });
+    await two.host.until(() => two.host.messages.length === 1);
+    await one.host.until(() => one.host.messages.length === 1);
+    expect(await one.transport.call("2", { n: 1 }, 5_000)).toEqual(await two.transport.call("1", { n: 1 }, 5_000));
+    expect([one.host.ended, one.host.lost.length]).toEqual([[], attempts]);
+    // When it goes, so does the connection, and questions on it are given up at once.
+    two.host.answer = () => new Promise(() => {});
+    const asked = one.transport.call("2", "never answered", 60_000);
+    await two.transport.stop();
+    await expect(asked).rejects.toMatchObject({ reason: "timeout" });
+    await one.host.until(() => one.host.ended.includes("2"));
+  });
+
   test("a member whose addresses all refuse connections is said to have ended", async () => {
     const one = await start("1");
     const two = await start("2");

@@ -2,7 +2,8 @@
  * The transport between members over TCP or TLS (`node:net`, `node:tls`; also on Deno and Bun).
  *
  * Each member dials each other one and sends its messages and calls on the connection it dialled; answers to calls come back on the
- * same one. A snapshot has a connection of its own, so that it delays no heartbeat. Whoever talks nonsense, is of another cluster,
+ * same one. Whom it cannot reach it talks to on the connection that the other one dialled, as etcd's streams allow: a member whose
+ * address is wrong, or behind a wall, takes part as long as it reaches the others. A snapshot has a connection of its own, so that it delays no heartbeat. Whoever talks nonsense, is of another cluster,
  * or is not admitted by the host (removed, another disk, an old copy of a disk) is closed, counted by reason and named to `onRefused`.
  * Connections that have not said who they are give way to newer ones when there are too many.
  */
@@ -94,7 +95,7 @@ interface Peer {
 /** Who asks before belonging to a cluster. */
 const NOBODY = { clusterId: "0", from: "0", boot: 0, diskId: "0" };
 
-type Incoming = { readonly m: unknown } | { readonly q: number; readonly call: unknown };
+type Incoming = { readonly m: unknown } | { readonly q: number; readonly call: unknown } | Answer;
 
 /** Every address of a member refuses connections: its host answers, and no process of it is there. */
 class NobodyListens extends Error {
@@ -116,10 +117,10 @@ export class TcpTransport implements Transport {
   /** Whose connection was closed last. Node forgets the address of a socket before it tells that its TLS handshake failed. */
   #closedRemote = "?";
   /**
-   * Who is connected to this member, and how to answer: a member whose log is behind may be led by one that its configuration does not
-   * have yet, and would never catch up if it could not answer.
+   * Who is connected to this member, and how to talk to it there: a member whose log is behind may be led by one that its configuration
+   * does not have yet, and would never catch up if it could not answer; and a peer may be one that cannot be dialled.
    */
-  readonly #callers = new Map<NodeId, { readonly link: Link; readonly address: PeerAddress }>();
+  readonly #callers = new Map<NodeId, { readonly link: Link; readonly calls: Calls; readonly address: PeerAddress }>();
   readonly #stopping = new AbortController();
   #servers: Server[] = [];
   #listening: Promise<void> | null = null;
@@ -254,8 +255,8 @@ export class TcpTransport implements Transport {
 
   send(to: NodeId, message: unknown): void {
     const peer = this.#peers.get(to);
-    if (peer?.link?.send({ m: message }) === true) return;
-    if (peer === undefined && this.#callers.get(to)?.link.send({ m: message }) === true) return;
+    const link = peer?.link ?? this.#callers.get(to)?.link;
+    if (link?.send({ m: message }) === true) return;
     if (peer !== undefined) peer.dropped++;
     this.#host?.unreachable(to);
   }
@@ -263,7 +264,8 @@ export class TcpTransport implements Transport {
   call(to: NodeId, request: unknown, timeoutMs: number): Promise<unknown> {
     const peer = this.#peers.get(to);
     if (peer === undefined) return Promise.reject(errNotSent(to));
-    return peer.calls.ask((number) => peer.link?.send({ q: number, call: request }) === true, timeoutMs);
+    const { link, calls } = peer.link === null ? (this.#callers.get(to) ?? peer) : peer;
+    return calls.ask((number) => link?.send({ q: number, call: request }) === true, timeoutMs);
   }
 
   async *fetchSnapshot(from: NodeId, id: string): AsyncIterable<Uint8Array> {
@@ -360,7 +362,7 @@ export class TcpTransport implements Transport {
       try {
         await new Promise<void>((resolve, reject) => {
           this.#dial(peer.address, { purpose: "messages" }, (link) => ({
-            value: (value) => this.#answered(peer, value),
+            value: (value) => this.#received(link, peer.address.id, value, peer.calls),
             closed: (error) => {
               peer.problem = error?.message ?? "the connection was closed";
               if (error instanceof FrameError) {
@@ -381,9 +383,10 @@ export class TcpTransport implements Transport {
       } catch (error) {
         // Tried again after a pause; `unreachable` tells the consensus, `stats` and `onPeer` an operator.
         peer.problem = error instanceof Error ? error.message : String(error);
-        if (error instanceof NobodyListens) this.#host?.gone(peer.address.id);
+        if (error instanceof NobodyListens && !this.#callers.has(peer.address.id)) this.#host?.gone(peer.address.id);
       }
       if (connectedAt !== null && performance.now() - connectedAt > RECONNECT_MS_MAX) pause = RECONNECT_MS_MIN;
+      const broke = peer.link !== null;
       if (peer.link !== null) {
         peer.sentBytes += peer.link.sentBytes;
         peer.sentFrames += peer.link.sentFrames;
@@ -391,7 +394,7 @@ export class TcpTransport implements Transport {
         peer.reconnects++;
       }
       peer.calls.broken();
-      this.#host?.unreachable(peer.address.id);
+      if (broke || !this.#callers.has(peer.address.id)) this.#host?.unreachable(peer.address.id);
       if (peer.stopped) return;
       this.#tell(peer);
       await delay(pause, undefined, { ref: false, signal: this.#stopping.signal }).catch(() => undefined);
@@ -404,17 +407,6 @@ export class TcpTransport implements Transport {
     if (peer.told === peer.problem) return;
     peer.told = peer.problem;
     this.#options.onPeer?.(peer.address, peer.problem);
-  }
-
-  #answered(peer: Peer, value: unknown): void {
-    if (typeof value === "object" && value !== null && "m" in value) {
-      this.#message(peer.address.id, value.m); // from one that does not know this member as a peer
-      return;
-    }
-    if (typeof value !== "object" || value === null || typeof (value as Answer).re !== "number") {
-      throw new FrameError("a frame that is no answer");
-    }
-    peer.calls.answered(value as Answer);
   }
 
   /** Connects to the first address that answers and shakes hands. */
@@ -508,11 +500,12 @@ export class TcpTransport implements Transport {
     socket.on("close", () => this.#accepted.delete(socket));
     const [remote, key] = [socket.remoteAddress ?? "?", keyOf(socket)];
     let from: NodeId | null = null;
+    let calls: Calls | null = null;
     const timer = setTimeout(() => link.close(new FrameError("no handshake in time")), HANDSHAKE_MS_MAX);
     const events: LinkEvents = {
       value: (value) => {
-        if (from !== null) {
-          this.#received(link, from, value);
+        if (from !== null && calls !== null) {
+          this.#received(link, from, value, calls);
           return;
         }
         clearTimeout(timer);
@@ -533,13 +526,17 @@ export class TcpTransport implements Transport {
         link.trust();
         this.#strangers.delete(key);
         from = hello.data.from;
+        calls = new Calls(from);
         this.#accepted.set(socket, { id: from, boot: hello.data.boot, diskId: hello.data.diskId ?? "0" });
-        if (hello.data.purpose === "messages") this.#callers.set(from, { link, address: { id: from, urls: hello.data.urls ?? [] } });
+        if (hello.data.purpose === "messages") {
+          this.#callers.set(from, { link, calls, address: { id: from, urls: hello.data.urls ?? [] } });
+        }
         this.#welcome(link, hello.data);
       },
       closed: (error) => {
         clearTimeout(timer);
         if (from !== null && this.#callers.get(from)?.link === link) this.#callers.delete(from);
+        calls?.broken();
         if (error instanceof FrameError) this.#turnAway({ remote, ...(from === null ? {} : { member: from }), reason: error.message });
       },
     };
@@ -571,11 +568,13 @@ export class TcpTransport implements Transport {
     if (hello.purpose === "snapshot") void this.#sendSnapshot(link, hello.snapshot ?? "");
   }
 
-  #received(link: Link, from: NodeId, value: unknown): void {
+  /** @param calls those that were asked on this connection */
+  #received(link: Link, from: NodeId, value: unknown, calls: Calls): void {
     const frame = value as Incoming | null;
     if (typeof frame !== "object" || frame === null) throw new FrameError("a frame that is neither message nor call");
     if ("m" in frame) this.#message(from, frame.m);
-    else if (typeof frame.q === "number" && "call" in frame) {
+    else if ("re" in frame && typeof frame.re === "number") calls.answered(frame);
+    else if ("call" in frame && typeof frame.q === "number") {
       const re = frame.q;
       this.#host!.call(from, frame.call).then(
         (ok) => link.send({ re, ok }),

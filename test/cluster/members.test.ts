@@ -242,6 +242,25 @@ describe("members", () => {
     expect(await list(cluster.member(leader).url)).toHaveLength(2);
   });
 
+  test("a voter under a wrong peer URL takes part over the connections that it dials, leads too, and hears of its removal", async () => {
+    const cluster = await start({ size: 3 });
+    await cluster.untilLeader();
+    const { ID } = (await list(cluster.urls[0]!)).find(({ name }) => name === "m3")!;
+    await callV3(agent, cluster.urls[0]!, "/v3/cluster/member/update", { ID, peerURLs: ["http://127.0.0.1:1"] });
+    await cluster.member("m3").process.kill("SIGKILL");
+    await cluster.restart("m3"); // the others have no connection to it any more
+    await putUntil(cluster.member("m3").url, "by", "m3");
+    expect(await get(cluster.urls[0]!, "by")).toBe("m3");
+    const leader = await cluster.untilLeader();
+    await callV3(agent, cluster.member(leader).url, "/v3/maintenance/transfer-leadership", { targetID: ID });
+    expect(await cluster.untilLeader()).toBe("m3");
+    await putUntil(cluster.urls[0]!, "led by", "m3");
+    expect(await get(cluster.urls[1]!, "led by")).toBe("m3");
+    await changeMembers(agent, cluster.urls[0]!, "remove", { ID });
+    expect((await cluster.member("m3").process.exited).code).toBe(0);
+    expect(cluster.member("m3").process.output()).toContain("removed this one from the cluster");
+  });
+
   test("T39: an empty disk under an old id is refused, by those who are up at its start and by those who come later", async () => {
     const cluster = await start({ size: 3 });
     await cluster.untilLeader();
