@@ -1,7 +1,11 @@
-/** Which logs go on as that of a cluster of one: those of a member alone, and no part of a cluster's log that a joiner has. */
+/**
+ * What a member makes of the log that it finds: that of a member alone goes on as that of a cluster of one; no part of a cluster's log
+ * that a joiner has does, nor makes it campaign.
+ */
 import { expect, test } from "vitest";
 import { MemoryLogDisk, MemoryLogStorage } from "../../adapters/memory/log-storage.ts";
 import { MemoryNetwork } from "../../adapters/memory/transport.ts";
+import { encodeConfig } from "../raft/config-change.ts";
 import type { Config, Entry, HardState } from "../raft/types.ts";
 import type { ConsensusHost } from "./consensus-port.ts";
 import { RaftConsensus } from "./raft-consensus.ts";
@@ -22,8 +26,8 @@ function dataAt(index: number): Entry {
   return { index, term: 2, kind: "data", data: new Uint8Array([index]) };
 }
 
-/** Starts a member on a disk with this content. @returns whether it leads a cluster of itself */
-async function startsAlone(hard: HardState, entries: readonly Entry[], snapshot: Config | null): Promise<boolean> {
+/** Starts a member on a disk with this content, which hears nothing of others. */
+async function started(hard: HardState, entries: readonly Entry[], snapshot: Config | null): Promise<RaftConsensus> {
   const disk = new MemoryLogDisk();
   const before = new MemoryLogStorage(disk);
   await before.open();
@@ -45,7 +49,12 @@ async function startsAlone(hard: HardState, entries: readonly Entry[], snapshot:
   for (let turn = 0; turn < 100; turn++) await Promise.resolve();
   for (let tick = 0; tick < 50; tick++) consensus.tick(1);
   for (let turn = 0; turn < 100; turn++) await Promise.resolve();
-  return consensus.status().leading;
+  return consensus;
+}
+
+/** @returns whether it leads a cluster of itself */
+async function startsAlone(...disk: Parameters<typeof started>): Promise<boolean> {
+  return (await started(...disk)).status().leading;
 }
 
 const EMPTY: Config = { voters: [], outgoing: [], learners: [], learnersNext: [], removed: [], meta: {} };
@@ -63,4 +72,19 @@ test("a joiner that has a snapshot from before it was added, and entries up to t
 test("a joiner that has the beginning of a log which a member alone wrote does not found a cluster", async () => {
   expect(await startsAlone({ term: 3, vote: null, commit: 2 }, [dataAt(1), dataAt(2)], null)).toBe(false);
   expect(await startsAlone({ term: 3, vote: "1", commit: 51 }, [dataAt(51)], { ...EMPTY, voters: ["1"] })).toBe(false);
+});
+
+test("a joiner that is started again half way campaigns only once its log names it as a voter, though it has forgotten where that is", async () => {
+  const naming = (index: number, config: Partial<Config>): Entry => ({
+    ...dataAt(index),
+    kind: "config",
+    data: encodeConfig({ ...EMPTY, ...config }),
+  });
+  const past = [naming(1, { voters: ["1"], meta: { "1": "{}" } }), naming(2, { voters: ["1", "2"], outgoing: ["1"] }), dataAt(3)];
+  const before = await started({ term: 2, vote: null, commit: 3 }, past, null);
+  expect(before.raftStatus()).toMatchObject({ role: "follower", term: 2 });
+  const learner = naming(4, { voters: ["1", "2"], learners: [ID] });
+  expect((await started({ term: 2, vote: null, commit: 3 }, [...past, learner], null)).raftStatus()?.role).toBe("follower");
+  const voter = naming(5, { voters: ["1", "2", ID], outgoing: ["1", "2"] });
+  expect((await started({ term: 2, vote: null, commit: 4 }, [...past, learner, voter], null)).raftStatus()?.role).toBe("preCandidate");
 });

@@ -26,6 +26,8 @@ class Cluster {
   /** What each member told its operator, oldest first. */
   readonly notices: { readonly id: string; readonly level: string; readonly message: string }[] = [];
   snapshotEntries = 1_000_000;
+  /** What chance gives next, as the value of each byte; then sevens. */
+  readonly random: number[] = [];
   /** Members tell the others their names, disks and boots, as they do in production. */
   publish = false;
 
@@ -49,7 +51,7 @@ class Cluster {
     const replica = new Replica({
       consensus,
       clock: { wallMs: () => this.clock.now, monotonicMs: () => this.clock.now },
-      randomBytes: (count) => new Uint8Array(count).fill(7),
+      randomBytes: (count) => new Uint8Array(count).fill(this.random.shift() ?? 7),
       pause: () => Promise.resolve(),
       tickMs: TICK_MS,
       snapshotEntries: this.snapshotEntries,
@@ -492,6 +494,18 @@ describe("Replica on RaftConsensus", () => {
     expect(transport.hostOf()!.admit({ ...claim, boot: meta.boot! })?.kind).toBe("stranger");
     expect(transport.hostOf()!.admit({ ...claim, diskId: "1" })?.kind).toBe("replaced");
     expect(transport.hostOf()!.admit(claim)).toBeNull();
+  });
+
+  test("an id is never given twice, whatever chance says: not that of a member, nor of one that was removed", async () => {
+    const leader = await three();
+    const add = async (port: number) => (await cluster.during(cluster.replica(leader).addMember([`http://x:${port}`], true))).id;
+    const ofByte = (byte: bigint) => String(byte * 0x0101010101010101n);
+    expect(await add(1)).toBe(ofByte(7n));
+    cluster.random.push(7, 8);
+    expect(await add(2)).toBe(ofByte(8n));
+    await cluster.during(cluster.replica(leader).removeMember(ofByte(7n)));
+    cluster.random.push(8, 7, 9);
+    expect(await add(3)).toBe(ofByte(9n));
   });
 
   test("leadership moves when it is asked to, and when its holder stops in order", async () => {

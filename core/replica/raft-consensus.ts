@@ -176,6 +176,8 @@ export class RaftConsensus implements Consensus {
         entries: [...entries],
         applied: recovered.snapshot?.index ?? 0,
         boot: recovered.boot,
+        // After a restart half way it is forgotten, which does no harm: ids are never used again (see Membership), so that no
+        // configuration before the entry that added this member names it, and who is in none does not campaign.
         joinIndex: beginning?.joinIndex ?? 0,
       },
     });
