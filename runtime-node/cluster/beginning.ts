@@ -108,6 +108,13 @@ async function join(options: BeginningOptions, known: Identity | null): Promise<
 /** The first answer of anybody whom `--initial-cluster` names. They may still be on their way up. */
 async function greetAny(options: BeginningOptions): Promise<Greeting> {
   const urls = options.initialCluster.filter(({ name }) => name !== options.name).flatMap(({ peerUrls }) => peerUrls);
+  if (urls.length === 0) {
+    throw new QuorateError(
+      "failedPrecondition",
+      "noPeer",
+      "--initial-cluster-state is existing, and --initial-cluster names no member of that cluster but this one",
+    );
+  }
   const problems: string[] = [];
   for (let attempt = 1; attempt <= JOIN_ATTEMPTS; attempt++) {
     problems.length = 0;
