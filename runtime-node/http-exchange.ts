@@ -145,7 +145,7 @@ export class HttpExchange implements ApiRequest {
     }
     const head = this.#direct.headOf(reply, this.#request, response);
     if (typeof body === "string") {
-      const bare = this.method === "HEAD";
+      const bare = this.method === "HEAD" || status === 204 || status === 304; // RFC 9110 section 8.6: no length either
       if (!bare) head.push("content-length", String(body.length));
       response.writeHead(status, head);
       response.end(bare ? undefined : body, "latin1");

@@ -285,6 +285,7 @@ function viewsOf(settings: Settings, member: Replica, authenticator: Authenticat
       member,
       authenticator,
       maxTxnOps: settings["max-txn-ops"],
+      maxRequestBytes,
       minLeaseTtlSeconds: minLeaseTtlSeconds(settings),
       pause,
       after,

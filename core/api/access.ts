@@ -77,6 +77,9 @@ export class Access {
     for (const [name, value] of Object.entries(reply.headers)) {
       if (!name.startsWith("access-control-allow-")) headers[name] = value;
     }
+    // Caches on the way keep replies to v1; who may read one depends on the origin, unless everybody may.
+    if (!this.openToAll && path.startsWith("/v1/"))
+      headers["vary"] = headers["vary"] === undefined ? "origin" : `${headers["vary"]}, origin`;
     return Object.assign(headers, this.corsFor(origin, path));
   }
 

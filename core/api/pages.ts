@@ -4,6 +4,7 @@
  */
 import { type Bytes, EMPTY, ascii } from "../bytes/bytes.ts";
 import type { ApiReply } from "./exchange.ts";
+import { faultProblem } from "./v1/problem.ts";
 
 const PLAIN = Object.freeze({ "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" });
 const JSON_TYPE = Object.freeze({ "content-type": "application/json" });
@@ -36,8 +37,17 @@ export function unknownPathPage(path: string, knownUnderOtherMethod: boolean): A
 
 const encodeJson = (value: object): Bytes => JSON.stringify(value) as Bytes;
 
+/** @param reason of v1's problems; the others have numbers for it */
+interface Fault {
+  readonly status: number;
+  readonly code: number;
+  readonly reason: string;
+  readonly message: string;
+}
+
 /** A fault in the form of the view that the path belongs to. The texts are ASCII. */
-function faultReply(path: string, status: number, code: number, message: string): ApiReply {
+function faultReply(path: string, { status, code, reason, message }: Fault): ApiReply {
+  if (path.startsWith("/v1/")) return faultProblem(status, reason, message);
   if (isGateway(path)) return { status, headers: JSON_TYPE, body: encodeJson({ error: message, message, code }) };
   if (path.startsWith("/v2/")) {
     return { status, headers: JSON_TYPE, body: encodeJson({ errorCode: 300, message: "Raft Internal Error", cause: message, index: 0 }) };
@@ -47,18 +57,18 @@ function faultReply(path: string, status: number, code: number, message: string)
 
 /** A handler threw what it should not have: a bug. The details are in the log, not in the reply. */
 export function internalErrorReply(path: string): ApiReply {
-  return faultReply(path, 500, 13, "internal error: the server's log has the details");
+  return faultReply(path, { status: 500, code: 13, reason: "internal", message: "internal error: the server's log has the details" });
 }
 
 export function bodyTooLargeReply(path: string): ApiReply {
-  return faultReply(path, 413, 3, "etcdserver: request is too large");
+  return faultReply(path, { status: 413, code: 3, reason: "requestTooLarge", message: "etcdserver: request is too large" });
 }
 
 export function slowBodyReply(path: string): ApiReply {
-  return faultReply(path, 408, 4, "the request body did not arrive in time");
+  return faultReply(path, { status: 408, code: 4, reason: "slowBody", message: "the request body did not arrive in time" });
 }
 
 /** The member is ending: another one, or a later try, may do. */
 export function stoppingReply(path: string): ApiReply {
-  return faultReply(path, 503, 14, "etcdserver: server stopped");
+  return faultReply(path, { status: 503, code: 14, reason: "stopped", message: "etcdserver: server stopped" });
 }

@@ -121,8 +121,18 @@ function keyAt(text: string, field: string): { key: Bytes; revision: number } {
   return { key, revision };
 }
 
+/**
+ * `If-None-Match` of a read (RFC 9110 section 13.1.2): whether the copy that the client has is that of a revision. ETags of others match
+ * nothing.
+ */
+export function matcherOf(etags: string): (revision: number) => boolean {
+  if (etags.trim() === "*") return () => true;
+  const known = new Set([...etags.matchAll(/"(\d{1,16})"/g)].map(([, digits]) => Number(digits)));
+  return (revision) => known.has(revision);
+}
+
 /** @returns null for `*` @throws QuorateError badField */
-export function revisionIn(etag: string, field: string): number | null {
+function revisionIn(etag: string, field: string): number | null {
   const text = etag.trim();
   if (text === "*") return null;
   const [, digits] = /^(?:W\/)?"?(\d{1,16})"?$/.exec(text) ?? [];

@@ -9,6 +9,7 @@ import {
   errInternal,
   errMethodNotAllowed,
   errNothingThere,
+  errRequestTooLarge,
   errWaitCanceled,
   isQuorateError,
 } from "../../errors.ts";
@@ -50,7 +51,9 @@ export class Dispatcher {
     }
     const { revision } = this.#services.member.store;
     const headers = { [REVISION]: String(revision), "cache-control": "no-store", ...reply.headers };
-    return { ...reply, headers, body: request.method === "HEAD" ? EMPTY : reply.body };
+    if (request.method !== "HEAD" || typeof reply.body !== "string") return { ...reply, headers };
+    const length = reply.status === 204 || reply.status === 304 ? {} : { "content-length": String(reply.body.length) };
+    return { ...reply, headers: { ...headers, ...length }, body: EMPTY };
   }
 
   async #answer(request: ApiRequest): Promise<ApiReply> {
@@ -60,16 +63,17 @@ export class Dispatcher {
     const method = request.method === "HEAD" ? "GET" : request.method;
     const entry = found.find(({ operation }) => operation.method === method);
     if (entry === undefined) return methodNotAllowed(request, found);
-    const member = await this.#memberFor(request);
     const { operation } = entry;
+    if (request.body.length > this.#services.maxRequestBytes) throw errRequestTooLarge();
+    const member = await this.#memberFor(request);
     const params = check(operation.params, paramsOf(entry, segments), "path");
-    const query = check(operation.query, queryOf(request.query), "query");
+    const query = check(operation.query, queryOf(operation, request.query), "query");
     const headers = check(operation.headers, headersOf(operation, request), "header");
     const body = bodyOf(operation, request);
     await this.#catchUp(request);
     const store = new MemberStore(member, this.#services);
     const context = { store, host: this.#services.host };
-    return operation.handle({
+    const reply = await operation.handle({
       params,
       query,
       headers,
@@ -81,6 +85,7 @@ export class Dispatcher {
       signal: hangUp(request),
       services: this.#services,
     });
+    return hasEvents(operation) ? { ...reply, headers: { ...reply.headers, vary: "accept" } } : reply;
   }
 
   /** @throws QuorateError invalidAuthToken, userEmpty */
@@ -152,10 +157,19 @@ function paramsOf({ operation, segments }: Entry, sent: readonly string[]): Reco
   for (const [at, segment] of segments.entries()) {
     if (segment.is === "text") continue;
     const raw = segment.is === "rest" ? sent.slice(at).join("/") : sent[at]!;
-    const isBytes = operation.params?.shape[segment.name]?.meta()?.["bytes"] === true;
-    params[segment.name] = isBytes ? decodeBytes(raw, segment.name) : decode(raw, segment.name);
+    const read = isBytes(operation.params?.shape[segment.name]) ? decodeBytes : decode;
+    params[segment.name] = read(raw, segment.name);
   }
   return params;
+}
+
+/** Told by its schema: see `bytesParam`. */
+function isBytes(field: z.core.$ZodType | undefined): boolean {
+  return (field as z.ZodType | undefined)?.meta()?.["bytes"] === true;
+}
+
+function hasEvents({ replies }: Operation): boolean {
+  return Object.values(replies).some(({ events }) => events !== undefined);
 }
 
 /** Percent-encoding of bytes (RFC 3986 section 2.1). @throws QuorateError badField */
@@ -170,14 +184,15 @@ function decode(text: string, field: string): string {
   return utf8Decode(decodeBytes(text, field));
 }
 
-function queryOf(query: string): Record<string, string | string[]> {
+function queryOf({ query: schema }: Operation, query: string): Record<string, string | string[]> {
   const found: Record<string, string | string[]> = {};
   for (const part of query === "" ? [] : query.split("&")) {
     const equals = part.indexOf("=");
     const [name, value] = equals < 0 ? [part, ""] : [part.slice(0, equals), part.slice(equals + 1)];
     const key = decode(name, "query");
     if (key === "token" || key === "") continue; // says who asks
-    const text = decode(value.replaceAll("+", " "), key);
+    const plain = value.replaceAll("+", "%20");
+    const text = isBytes(schema?.shape[key]) ? decodeBytes(plain, key) : decode(plain, key);
     const before = found[key];
     found[key] = before === undefined ? text : [...(Array.isArray(before) ? before : [before]), text];
   }
@@ -241,6 +256,8 @@ function hangUp(request: ApiRequest): AbortSignal {
 }
 
 function methodNotAllowed(request: ApiRequest, found: readonly Entry[]): ApiReply {
-  const allow = [...new Set(found.map(({ operation }) => operation.method))].join(", ");
+  const methods = new Set<string>(found.map(({ operation }) => operation.method));
+  if (methods.has("GET")) methods.add("HEAD");
+  const allow = [...methods].join(", ");
   return problemReply(errMethodNotAllowed(request.method, allow), { allow });
 }

@@ -35,10 +35,20 @@ export const ttlParam = z.string().optional().describe(`How long it lives withou
 /** A name of a recipe: 1 to 256 bytes, one segment of the path. */
 export const nameParam = z.string().min(1).describe("1 to 256 bytes; a slash is written %2F.");
 
-/** A key in the path: any bytes, percent-encoded where they are not safe in a path. */
-export const keyParam = z
-  .custom<Bytes>((value) => typeof value === "string")
-  .meta({ type: "string", description: "Any bytes, percent-encoded; slashes may stand as they are.", bytes: true });
+/** Any bytes, in the path or in the query: percent-encoded where they are not safe there. */
+export const bytesParam = z.custom<Bytes>((value) => typeof value === "string", "must be given once").meta({ type: "string", bytes: true });
+
+/** A key in the path. */
+export const keyParam = bytesParam.meta({
+  type: "string",
+  bytes: true,
+  description: "Any bytes, percent-encoded; slashes may stand as they are.",
+});
+
+/** In the query, where it may be left out. */
+export function optionalBytesParam(description: string): z.ZodOptional<typeof bytesParam> {
+  return bytesParam.optional().meta({ type: "string", bytes: true, description });
+}
 
 export const leaseParam = z
   .string()

@@ -2,12 +2,13 @@
 import { z } from "zod";
 import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
 import { utf8Decode } from "../../bytes/utf8.ts";
-import { errBadField, errKeyAbsent } from "../../errors.ts";
+import { errBadField, errKeyAbsent, isQuorateError } from "../../errors.ts";
 import { deleteOp, keysUnder, oneKey, putOp, readOf, txnOf } from "../../recipes/requests.ts";
 import { randomLease } from "../../recipes/session.ts";
 import { type KeyValue, type LeaseId, NO_LEASE } from "../../store/command.ts";
+import { retryOf } from "../error-table.ts";
 import type { ApiReply } from "../exchange.ts";
-import { conditionHeaders, conditionsOf, revisionIn } from "./conditions.ts";
+import { conditionHeaders, conditionsOf, matcherOf } from "./conditions.ts";
 import { durationField, flagParam, keyParam, leaseParam, revisionParam, waitParam } from "./fields.ts";
 import { BYTES, type Call, type Operation, operation } from "./operation.ts";
 import { bytes, empty, etagOf, json } from "./reply.ts";
@@ -44,7 +45,7 @@ const read = operation({
     "With `wait`, a key that is not there is waited for, and so is a change of one whose ETag is in `If-None-Match`: 304 when nothing has happened.",
   params,
   query: readQuery,
-  headers: z.object({ "if-none-match": z.string().optional().describe("An ETag: 304 while the key is still at this revision.") }),
+  headers: z.object({ "if-none-match": z.string().optional().describe("ETags, or `*`: 304 while the key is at one of these revisions.") }),
   replies: {
     200: {
       description: "The value; of a prefix, a page of keys.",
@@ -66,14 +67,14 @@ type ReadCall = Call<z.output<typeof params>, z.output<typeof readQuery>, { "if-
 
 async function readOne({ params: { key }, query, headers, store, services, signal }: ReadCall): Promise<ApiReply> {
   checkKey(key);
-  const known = headers["if-none-match"] === undefined ? undefined : revisionIn(headers["if-none-match"], "if-none-match");
+  const known = headers["if-none-match"] === undefined ? undefined : matcherOf(headers["if-none-match"]);
   const options = { signal, serializable: query.serializable };
   const look = async (): Promise<{ kv: KeyValue | undefined; revision: number }> => {
     const { kvs, revision } = await store.range(readOf(oneKey(key), { revision: query.revision ?? 0 }), options);
     return { kv: kvs[0], revision };
   };
   const isSame = (kv: KeyValue | undefined): boolean =>
-    known === undefined ? kv === undefined : known === null ? kv !== undefined : kv?.modRevision === known;
+    known === undefined ? kv === undefined : kv !== undefined && known(kv.modRevision);
   let seen = await look();
   if (query.wait !== undefined && query.revision === undefined && isSame(seen.kv)) {
     const { revision } = seen;
@@ -185,8 +186,8 @@ const put = operation({
       const extra = lease === NO_LEASE ? {} : { lease, ...(own === null ? {} : { ttl: own.ttl }) };
       return json(created ? 201 : 200, { key: bytesToJson(key), revision, created, ...extra }, revision, { etag: etagOf(revision) });
     } catch (error) {
-      // A lease that nothing was bound to. When it cannot be ended it ends by itself.
-      if (own !== null) await store.revoke(own.id).catch(() => undefined);
+      // A lease that nothing was bound to; when it cannot be ended it ends by itself. Where the key may be bound to it, it would go too.
+      if (own !== null && isQuorateError(error) && retryOf(error) !== "unknown") await store.revoke(own.id).catch(() => undefined);
       throw error;
     }
   },

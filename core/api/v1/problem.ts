@@ -64,6 +64,7 @@ const TITLES: Readonly<Record<number, string>> = {
   403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
+  408: "Request Timeout",
   409: "Conflict",
   410: "Gone",
   412: "Precondition Failed",
@@ -79,11 +80,15 @@ const TITLES: Readonly<Record<number, string>> = {
   507: "Insufficient Storage",
 };
 
+const TYPE = "urn:quorate:problem:";
+
 /** When nothing says how long to wait. */
 const RETRY_AFTER_MS = 1_000;
 
+type Problem = z.infer<typeof problemSchema>;
+
 /** The body of the reply, for streams that have begun already. */
-export function problemOf(error: QuorateError): z.infer<typeof problemSchema> {
+export function problemOf(error: QuorateError): Problem {
   const { reason, details } = error;
   const status = statusOf(error);
   const field = details["field"];
@@ -93,7 +98,7 @@ export function problemOf(error: QuorateError): z.infer<typeof problemSchema> {
   const extra = Object.entries(details).filter(([name, value]) => value !== null && name !== "retryAfterMs");
   return {
     ...Object.fromEntries(extra),
-    type: `urn:quorate:problem:${snakeCase(reason)}`,
+    type: TYPE + snakeCase(reason),
     title: TITLES[status] ?? "Error",
     status,
     detail: error.message,
@@ -105,7 +110,18 @@ export function problemOf(error: QuorateError): z.infer<typeof problemSchema> {
 }
 
 export function problemReply(error: QuorateError, headers: Readonly<Record<string, string>> = {}): ApiReply {
-  const problem = problemOf(error);
+  return replyOf(problemOf(error), headers);
+}
+
+/** What goes wrong before a request has reached its operation, or after that has failed to answer. */
+export function faultProblem(status: number, reason: string, detail: string): ApiReply {
+  const code = snakeCase(reason);
+  const outcome = status === 500 ? "unknown" : "none";
+  const retryAfterMs = status === 503 ? { retryAfterMs: RETRY_AFTER_MS } : {};
+  return replyOf({ type: TYPE + code, title: TITLES[status] ?? "Error", status, detail, code, outcome, ...retryAfterMs });
+}
+
+function replyOf(problem: Problem, headers: Readonly<Record<string, string>> = {}): ApiReply {
   const { status, retryAfterMs } = problem;
   return {
     status,

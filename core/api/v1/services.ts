@@ -7,6 +7,8 @@ import type { MemberStoreOptions } from "./member-store.ts";
 export interface V1Deps extends MemberStoreOptions {
   readonly member: Member;
   readonly authenticator: Authenticator;
+  /** Of the body of a request. */
+  readonly maxRequestBytes: number;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
   readonly monotonicMs: () => number;

@@ -1,14 +1,13 @@
 /** Changes of keys as a stream of server-sent events, which goes on where it was broken off. */
 import { z } from "zod";
-import { type Bytes } from "../../bytes/bytes.ts";
-import { utf8Encode } from "../../bytes/utf8.ts";
+import { EMPTY } from "../../bytes/bytes.ts";
 import { errBadField, isQuorateError } from "../../errors.ts";
 import type { WatchBatch, WatchRequest } from "../../recipes/client-port.ts";
 import type { KeyRange } from "../../store/command.ts";
 import type { WatchEvent } from "../../store/watch/watcher.ts";
 import { readOf } from "../../recipes/requests.ts";
 import type { ApiReply } from "../exchange.ts";
-import { flagParam, waitParam } from "./fields.ts";
+import { flagParam, optionalBytesParam, waitParam } from "./fields.ts";
 import { type Call, type Operation, operation } from "./operation.ts";
 import { empty, json } from "./reply.ts";
 import { type ServerEvent, eventStream, lastEventId, wantsEvents, within } from "./waiting.ts";
@@ -30,12 +29,11 @@ const resetOut = z.object({
   revision: z.int().describe("The stream goes on behind it: read the state as of it."),
 });
 
-const text = z.string().optional();
 const watchQuery = z.object({
-  key: text.describe("One key."),
-  prefix: text.describe("All keys that begin so; empty: everything."),
-  from: text.describe("All keys from this one on, before `to`."),
-  to: text,
+  key: optionalBytesParam("One key."),
+  prefix: optionalBytesParam("All keys that begin so; empty: everything."),
+  from: optionalBytesParam("All keys from this one on, before `to`."),
+  to: optionalBytesParam("Where the keys end; left out: with the last one."),
   after: z.coerce
     .number()
     .pipe(z.int().min(0))
@@ -72,8 +70,8 @@ function rangeOf({ query: { key, prefix, from, to } }: WatchCall): KeyRange {
   if ([key, prefix, from].filter((one) => one !== undefined).length !== 1 || (to !== undefined && from === undefined)) {
     throw errBadField("key", "key: exactly one of key, prefix and from is to be given");
   }
-  const bytes = (value: string | undefined): Bytes | undefined => (value === undefined ? undefined : utf8Encode(value));
-  return rangeIn({ key: bytes(key), prefix: bytes(prefix), from: bytes(from), to: bytes(to) });
+  if (key === EMPTY) throw errBadField("key", "key: must not be empty");
+  return rangeIn({ key, prefix, from, to });
 }
 
 function requestOf(call: WatchCall, startRevision: number, signal: AbortSignal): WatchRequest {
