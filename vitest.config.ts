@@ -8,6 +8,7 @@ export default defineConfig({
     include: [
       "core/**/*.test.ts",
       "client/**/*.test.ts",
+      "testing/**/*.test.ts",
       "adapters/**/*.test.ts",
       "runtime-node/**/*.test.ts",
       "bench/**/*.test.ts",

@@ -31,7 +31,9 @@ function trackedFiles(): SourceFile[] {
 }
 
 const files = trackedFiles();
-const product = files.filter(({ path }) => /^(core|adapters|runtime-\w+|client)\/.*\.ts$/.test(path) && !/\.(test|d)\.ts$/.test(path));
+const product = files.filter(
+  ({ path }) => /^(core|adapters|runtime-\w+|client|testing)\/.*\.ts$/.test(path) && !/\.(test|d)\.ts$/.test(path),
+);
 
 /** `path:line text` of each line that matches. */
 function linesWith(pattern: RegExp, among: readonly SourceFile[]): string[] {

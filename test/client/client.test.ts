@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { z } from "zod";
 import { connectAll } from "../../client/all.ts";
 import { type Client, connect, fromEnv, isUnknown, json, outcomeOf, text } from "../../client/client.ts";
+import { etcdWire } from "../../client/etcd.ts";
 import type { WatchStep } from "../../client/keys.ts";
 import { freePort } from "../helpers/free-port.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
@@ -217,6 +218,35 @@ describe("calls of one moment", () => {
     const values = Array.from({ length: 300 }, (_, n) => `${n}`);
     await Promise.all(values.map((value) => keys.put(value, value)));
     expect([requests, await keys.count()]).toEqual([3, 300]);
+  });
+});
+
+describe("serializable reads", () => {
+  test("ask for what this client has seen already", async () => {
+    const asked: (string | null)[] = [];
+    const watched = (url: string, init: RequestInit) => {
+      asked.push(new Headers(init.headers).get("quorate-min-revision"));
+      return fetch(url, init);
+    };
+    const { kv } = connect({ url: server.url, fetch: watched });
+    const revision = await kv.put(`${prefix}a`, "1");
+    expect((await kv.get(`${prefix}a`, { serializable: true }))?.value).toBe("1");
+    expect(asked).toEqual([null, `${revision}`]);
+    await expect(kv.get("a", { serializable: true, minRevision: revision + 1000 })).rejects.toMatchObject({ reason: "behind" });
+  });
+
+  test("of a member of etcd that is behind are asked again, linearizably", async () => {
+    const asked: unknown[] = [];
+    const member = async (_url: string, { body }: RequestInit) => {
+      const { serializable } = JSON.parse(body as string) as { readonly serializable: boolean };
+      asked.push(serializable);
+      return Response.json({ header: { revision: serializable && asked.length > 1 ? "4" : "5" } });
+    };
+    const { kv } = connect({ url: "http://x", wire: etcdWire(), fetch: member });
+    await kv.get("a");
+    expect((await kv.all({ serializable: true })).revision).toBe(5);
+    expect(asked).toEqual([false, true, false]);
+    await expect(kv.get("a", { minRevision: 6 })).rejects.toMatchObject({ reason: "futureRevision" });
   });
 });
 

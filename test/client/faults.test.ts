@@ -6,11 +6,11 @@ import type { Keys } from "../../client/keys.ts";
 import { CutProxy } from "../helpers/cut-proxy.ts";
 import { Cluster } from "../helpers/start-cluster.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
+import { untilTrue } from "../helpers/until-ready.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
 
 /** The values put under a prefix as a watcher sees them, until it has seen the last. */
-async function follow(keys: Keys<string>, last: string): Promise<string[]> {
-  const seen: string[] = [];
+async function follow(keys: Keys<string>, last: string, seen: string[] = []): Promise<string[]> {
   for await (const step of keys.watch({ after: 1 })) {
     if (step.kind === "reset") throw new Error("nothing was compacted");
     for (const change of step.changes) if (change.type === "put") seen.push(change.entry.value);
@@ -37,6 +37,22 @@ describe("through a proxy that cuts", () => {
     for (const value of values) await direct.put("k", value);
     expect(await seen).toEqual(values);
     expect(proxy.accepted).toBeGreaterThan(5);
+  });
+
+  test("a watch that was cut after it had told goes on behind what it told", async () => {
+    const keys = connect(proxy.url).keys("told/");
+    const direct = connect(server.url).keys("told/");
+    const values = Array.from({ length: 30 }, (_, n) => `${n}`);
+    const seen: string[] = [];
+    const following = follow(keys, values.at(-1)!, seen);
+    for (const [n, value] of values.entries()) {
+      await direct.put("k", value);
+      if (n % 5 !== 3) continue;
+      await untilTrue(async () => seen.includes(value), { what: () => value });
+      proxy.cut();
+    }
+    await following;
+    expect(seen).toEqual(values);
   });
 
   test("a read is asked again, a write whose reply was cut off is unknown", async () => {

@@ -3,110 +3,34 @@
  * be made to lose replies or requests, to be refused, slow, paused or killed; every call it makes is counted and listed, so that a test can
  * do the same with each one in turn. What the store did is kept revision by revision, for checks that need no clock.
  */
-import { MemoryLogStorage } from "../../adapters/memory/log-storage.ts";
-import { MemberStore } from "../../core/api/v1/member-store.ts";
-import { ZERO } from "../../core/bytes/bytes.ts";
-import { utf8Encode } from "../../core/bytes/utf8.ts";
 import { errNoLeader, errTimeout } from "../../core/errors.ts";
 import { Xoshiro128 } from "../../core/raft/prng.ts";
 import type { Host, RecipeContext, Store, WatchBatch, WatchRequest } from "../../core/recipes/client-port.ts";
-import { Replica } from "../../core/replica/replica.ts";
-import { Solo } from "../../core/replica/solo.ts";
 import type { KeyValue, TxnRequest } from "../../core/store/command.ts";
-import type { WatchEvent } from "../../core/store/watch/watcher.ts";
-import { VirtualTime } from "./virtual-time.ts";
-
-/** Of the wall clock at the beginning. */
-const STARTED_AT = Date.UTC(2026, 0, 1);
-const TICK_MS = 100;
-const MAX_TXN_OPS = 128;
-
-/** Everything that one revision changed. */
-export interface Revision {
-  readonly revision: number;
-  /** Virtual milliseconds. */
-  readonly at: number;
-  /** With the version before. */
-  readonly events: readonly WatchEvent[];
-}
+import { MemoryMember, type Revision, STARTED_AT, randomBytes } from "../../testing/memory-member.ts";
+import { VirtualTime } from "../../testing/virtual-time.ts";
 
 export class RecipeLab {
-  readonly time = new VirtualTime();
-  /** Of the store, from the first; oldest first. */
-  readonly history: Revision[] = [];
+  readonly time: VirtualTime;
+  readonly #member: MemoryMember;
   readonly #clients: LabClient[] = [];
   readonly #seed: number;
-  #replica!: Replica;
-  #store!: Store;
-  #closed = false;
 
-  private constructor(seed: number) {
+  private constructor(time: VirtualTime, member: MemoryMember, seed: number) {
+    this.time = time;
+    this.#member = member;
     this.#seed = seed;
   }
 
   /** @param seed of all random bytes */
   static async start(seed = 1): Promise<RecipeLab> {
-    const lab = new RecipeLab(seed);
-    await lab.#start();
-    return lab;
-  }
-
-  async #start(): Promise<void> {
-    const { time } = this;
-    const prng = new Xoshiro128(this.#seed, "member");
-    this.#replica = new Replica({
-      consensus: new Solo({
-        storage: new MemoryLogStorage(),
-        newIdentity: () => ({ clusterId: "7", memberId: "1", diskId: "5" }),
-        meta: { name: "lab", peerUrls: [], clientUrls: [] },
-      }),
-      clock: { wallMs: () => STARTED_AT + time.now, monotonicMs: () => time.now },
-      randomBytes: (count) => randomBytes(prng, count),
-      pause: () => Promise.resolve(),
-      tickMs: TICK_MS,
-      snapshotEntries: 1_000_000,
-      quotaBytes: 2 ** 30,
-      autoCompaction: { mode: "off" },
-      strictReconfigCheck: true,
-      attributes: () => null,
-      onFailed: (error) => {
-        throw error;
-      },
-      onRemoved: () => {},
-      onNotice: () => {},
-      diskBytes: () => 0,
-      logReserve: () => "ok",
-    });
-    await this.#replica.start();
-    this.#store = new MemberStore(this.#replica, { maxTxnOps: MAX_TXN_OPS, minLeaseTtlSeconds: 2, pause: () => Promise.resolve() });
-    this.#record();
-    const tick = () => {
-      if (this.#closed) return;
-      this.#replica.tick();
-      time.after(TICK_MS, tick);
-    };
-    tick();
-  }
-
-  #record(): void {
-    const options = { key: ZERO, end: ZERO, startRevision: 1, noPut: false, noDelete: false, prevKv: true };
-    const take = () => {
-      for (let step = watcher.take(Infinity); step?.kind === "events"; step = watcher.take(Infinity)) {
-        for (const event of step.events) {
-          const { modRevision } = event.kv;
-          const last = this.history.at(-1);
-          if (last?.revision === modRevision) (last.events as WatchEvent[]).push(event);
-          else this.history.push({ revision: modRevision, at: this.time.now, events: [event] });
-        }
-      }
-    };
-    const watcher = this.#replica.store.watch({ ...options, onReady: take });
-    take();
+    const time = new VirtualTime();
+    return new RecipeLab(time, await MemoryMember.start(time, seed), seed);
   }
 
   /** A fresh client: no faults, even clock. */
   client(): LabClient {
-    const client = new LabClient(this.time, this.#store, new Xoshiro128(this.#seed, `client ${this.#clients.length}`));
+    const client = new LabClient(this.time, this.#member.store, new Xoshiro128(this.#seed, `client ${this.#clients.length}`));
     this.#clients.push(client);
     return client;
   }
@@ -120,60 +44,48 @@ export class RecipeLab {
     return this.time.advance(ms);
   }
 
+  /** Of the store, from the first; oldest first. */
+  get history(): readonly Revision[] {
+    return this.#member.history;
+  }
+
   /** The keys that begin so, with their values. */
   keys(prefix = ""): readonly KeyValue[] {
-    const all = this.#replica.store.range({ ...WHOLE, key: ZERO, end: ZERO });
-    const bytes = utf8Encode(prefix);
-    return all.kvs.filter(({ key }) => key.startsWith(bytes));
+    return this.#member.keys(prefix);
   }
 
   /** Leases that there are. */
   leases(): readonly string[] {
-    return this.#replica.store.leaseIds();
+    return this.#member.leases();
   }
 
   get revision(): number {
-    return this.#replica.store.revision;
+    return this.#member.revision;
   }
 
   /** A write of somebody else. */
   async txn(request: TxnRequest): Promise<void> {
-    await this.#store.txn(request);
+    await this.#member.store.txn(request);
   }
 
   /** Ends a lease as an operator does. */
   async revoke(lease: string): Promise<void> {
-    await this.#store.revoke(lease);
+    await this.#member.store.revoke(lease);
   }
 
   /** Forgets the history before the present revision. */
-  async compact(): Promise<void> {
-    const { revision, compactedRevision } = this.#replica.store;
-    if (revision > compactedRevision) await this.#replica.propose({ kind: "compact", revision });
+  compact(): Promise<void> {
+    return this.#member.compact();
   }
 
   /** Ends everything. @throws what work in the background threw: it must not */
   async close(): Promise<void> {
-    this.#closed = true;
     for (const client of this.#clients) client.kill();
-    await this.#replica.stop();
+    await this.#member.close();
     this.time.close();
     for (const client of this.#clients) for (const failure of client.failures) throw failure;
   }
 }
-
-const WHOLE = {
-  revision: 0,
-  limit: 0,
-  sortTarget: "key",
-  sortOrder: "none",
-  keysOnly: false,
-  countOnly: false,
-  minModRevision: 0,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-} as const;
 
 /**
  * What happens to one call. `lose-reply`: it is done, and the caller hears of a time-out. `lose-request`: it is not done, and the caller
@@ -345,7 +257,3 @@ export class LabClient {
 
 const CUT_OFF_MS = 1_000;
 const LATE_MS = 3_000;
-
-function randomBytes(prng: Xoshiro128, count: number): Uint8Array {
-  return Uint8Array.from({ length: count }, () => prng.u32() & 255);
-}

@@ -9,7 +9,7 @@ import { acquirePermits } from "../../../core/recipes/semaphore.ts";
 import { ascii } from "../../../core/bytes/bytes.ts";
 import { putOp, txnOf } from "../../../core/recipes/requests.ts";
 import type { TurnOptions } from "../../../core/recipes/turns.ts";
-import type { Revision } from "../../helpers/recipe-lab.ts";
+import type { Revision } from "../../../testing/memory-member.ts";
 import { checkLine, checkReadersAndWriters, checkSemaphore } from "./invariants.ts";
 
 export const LIMIT = 3;

@@ -3,7 +3,7 @@
  * write `/data/<name>` under the guard of their hold, with the fence as the value; that is how the history tells who believed what.
  */
 import type { KeyValue } from "../../../core/store/command.ts";
-import type { Revision } from "../../helpers/recipe-lab.ts";
+import type { Revision } from "../../../testing/memory-member.ts";
 
 /** The keys that are there, after each revision in turn. */
 function* states(history: readonly Revision[]): Generator<{ readonly change: Revision; readonly keys: ReadonlyMap<string, KeyValue> }> {
