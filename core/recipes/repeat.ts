@@ -27,6 +27,8 @@ export interface RepeatOptions {
   readonly signal?: AbortSignal | undefined;
   /** On the host's monotonic clock: not asked again after that. Default: 5 s from now. */
   readonly until?: number | undefined;
+  /** Whether to ask again after this error. Default: whenever the same call, made again, may be answered. */
+  readonly isPassing?: (error: unknown) => boolean;
 }
 
 /** Whether the same call, made again, may be answered. */
@@ -44,14 +46,14 @@ export function isCompacted(error: unknown): boolean {
  * @throws what it threw last; the signal's reason
  */
 export async function repeat<T>({ host }: RecipeContext, act: () => Promise<T>, options: RepeatOptions = {}): Promise<T> {
-  const { signal, until = host.monotonicMs() + PATIENCE_MS } = options;
+  const { signal, until = host.monotonicMs() + PATIENCE_MS, isPassing: mayPass = isPassing } = options;
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, PAUSE_MS_MAX)) {
     signal?.throwIfAborted();
     try {
       return await act();
     } catch (error) {
       const next = jittered(host.randomBytes(1)[0]!, pause);
-      if (!isPassing(error) || host.monotonicMs() + next > until) throw error;
+      if (!mayPass(error) || host.monotonicMs() + next > until) throw error;
       await host.sleep(next, signal);
     }
   }

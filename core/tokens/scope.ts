@@ -4,7 +4,7 @@
  * keys, obeys it without knowing of recipes.
  */
 import { type Bytes, EMPTY, ZERO } from "../bytes/bytes.ts";
-import { utf8Encode } from "../bytes/utf8.ts";
+import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
 import { errBadField } from "../errors.ts";
 import type { Act, VerifiedToken } from "./scoped-token.ts";
 
@@ -115,7 +115,8 @@ function recipeGrants(entry: string, kind: string, name: string, verb: string): 
   const rights = Object.hasOwn(known.verbs, verb) ? known.verbs[verb] : undefined;
   if (rights === undefined) throw errBadEntry(entry, `the verbs of ${kind} are ${Object.keys(known.verbs).join(", ")}`);
   if (name.includes("/")) throw errBadEntry(entry, "a name is one segment: write %2F for a slash");
-  const head = `/quorate/${known.at}/${name.replace(/\*$/, "")}`;
+  const segment = encodeURIComponent(utf8Decode(percentDecoded(entry, name.replace(/\*$/, "")))); // as core/recipes/names.ts
+  const head = `/quorate/${known.at}/${segment}`;
   const isWild = name.endsWith("*");
   const grants: Grant[] = [];
   for (const need of ["read", "write"] as const) {
@@ -127,7 +128,7 @@ function recipeGrants(entry: string, kind: string, name: string, verb: string): 
   }
   // A request that must not be done twice is remembered beside the recipe.
   const isWriting = rights.write.length > 0;
-  const dedup = `/quorate/dedup/${kind}/${name.replace(/\*$/, "")}${isWild ? "" : "/"}`;
+  const dedup = `/quorate/dedup/${kind}/${segment}${isWild ? "" : "/"}`;
   return isWriting
     ? [...grants, { need: "read", keys: { is: "prefix", prefix: dedup } }, { need: "write", keys: { is: "prefix", prefix: dedup } }]
     : grants;

@@ -6,10 +6,11 @@ import { problemSchema } from "../../core/api/v1/problem.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
 import type { Sample, SampleServer } from "./sample.ts";
+import { COUNTER_SAMPLES } from "./samples-counters.ts";
 import { HOLD_SAMPLES } from "./samples-holds.ts";
 import { KV_SAMPLES } from "./samples-kv.ts";
 
-const SAMPLES: readonly Sample[] = [...KV_SAMPLES, ...HOLD_SAMPLES];
+const SAMPLES: readonly Sample[] = [...KV_SAMPLES, ...HOLD_SAMPLES, ...COUNTER_SAMPLES];
 
 /** Declared where the document itself is. */
 const DOCUMENT = { method: "GET", path: "/v1/openapi.json", replies: { 200: { schema: z.looseObject({ openapi: z.literal("3.1.0") }) } } };

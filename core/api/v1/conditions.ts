@@ -9,6 +9,12 @@ import { createdAt, deleteOp, modifiedAt, oneKey, rangeOp } from "../../recipes/
 import type { Compare, Operation, OperationResult } from "../../store/command.ts";
 import { decodeBytes } from "./dispatch.ts";
 
+/** Of every write that has no id of its own. */
+export const idempotencyKey = z
+  .string()
+  .optional()
+  .describe("Makes it happen once: the same request with the same key again, within an hour, is answered as it was the first time.");
+
 /** Headers of every write. */
 export const conditionHeaders = z.object({
   "if-match": z.string().optional().describe('The write is done only if the key is at this revision: `"17"`, or `*` for any.'),
@@ -17,6 +23,7 @@ export const conditionHeaders = z.object({
     .string()
     .optional()
     .describe("`<key>@<fence>` of a hold, the key percent-encoded: the write is done only while it is held; otherwise 409, stale_holder."),
+  "idempotency-key": idempotencyKey,
   "quorate-ack": z
     .string()
     .optional()
@@ -132,7 +139,7 @@ export function matcherOf(etags: string): (revision: number) => boolean {
 }
 
 /** @returns null for `*` @throws QuorateError badField */
-function revisionIn(etag: string, field: string): number | null {
+export function revisionIn(etag: string, field: string): number | null {
   const text = etag.trim();
   if (text === "*") return null;
   const [, digits] = /^(?:W\/)?"?(\d{1,16})"?$/.exec(text) ?? [];

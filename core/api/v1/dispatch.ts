@@ -1,7 +1,7 @@
 /** From a request to the operation that it asks for: path and method, who asks, the checks of each field, and what goes wrong. */
 import type { z } from "zod";
-import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
-import { utf8Decode } from "../../bytes/utf8.ts";
+import { type Bytes, EMPTY, fromUint8Array, toUint8Array } from "../../bytes/bytes.ts";
+import { utf8Decode, utf8Encode } from "../../bytes/utf8.ts";
 import {
   type QuorateError,
   errBadField,
@@ -14,6 +14,7 @@ import {
   isQuorateError,
 } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
+import type { CommandSession } from "../../store/sessions.ts";
 import type { ApiReply, ApiRequest, Credentials } from "../exchange.ts";
 import { MemberStore } from "./member-store.ts";
 import { BYTES, type Operation } from "./operation.ts";
@@ -72,6 +73,7 @@ export class Dispatcher {
     const body = bodyOf(operation, request);
     await this.#catchUp(request);
     const store = new MemberStore(member, this.#services);
+    const once = await onceOf(request);
     const context = { store, host: this.#services.host };
     const reply = await operation.handle({
       params,
@@ -81,6 +83,7 @@ export class Dispatcher {
       request,
       member,
       store,
+      once,
       context,
       signal: hangUp(request),
       services: this.#services,
@@ -110,6 +113,23 @@ export class Dispatcher {
     const details = { revision: member.store.revision, minRevision: wanted };
     throw errBehind(details);
   }
+}
+
+const IDEMPOTENCY_KEY_MAX = 256;
+
+/**
+ * A session of one command, for this key and this method and path: the store keeps what came of it for an hour. The digest keeps within
+ * the bounds of a session's name whatever the client makes up.
+ */
+async function onceOf(request: ApiRequest): Promise<CommandSession | undefined> {
+  const key = request.header("idempotency-key");
+  if (key === undefined) return undefined;
+  if (key.length < 1 || key.length > IDEMPOTENCY_KEY_MAX) {
+    throw errBadField("idempotency-key", `idempotency-key: must have 1 to ${IDEMPOTENCY_KEY_MAX} characters; it has ${key.length}`);
+  }
+  const text = utf8Encode([request.method, request.path, key].join("\n"));
+  const digest = fromUint8Array(new Uint8Array(await crypto.subtle.digest("SHA-256", toUint8Array(text))));
+  return { client: `once ${btoa(digest)}`, sequence: 1 };
 }
 
 /** Who asks: by the header as everywhere, or by `?token=` where a link is all there is. */

@@ -8,7 +8,7 @@ import { randomLease } from "../../recipes/session.ts";
 import { type KeyValue, type LeaseId, NO_LEASE } from "../../store/command.ts";
 import { retryOf } from "../error-table.ts";
 import type { ApiReply } from "../exchange.ts";
-import { conditionHeaders, conditionsOf, matcherOf } from "./conditions.ts";
+import { conditionHeaders, conditionsOf, idempotencyKey, matcherOf } from "./conditions.ts";
 import { durationField, flagParam, keyParam, leaseParam, revisionParam, waitParam } from "./fields.ts";
 import { BYTES, type Call, type Operation, operation } from "./operation.ts";
 import { bytes, empty, etagOf, json } from "./reply.ts";
@@ -171,14 +171,14 @@ const put = operation({
     200: { description: "It is put.", schema: putOut, headers: { ETag: "The revision at which it was put." } },
     201: { description: "It is put, and was not there before.", schema: putOut },
   },
-  handle: async ({ params: { key }, query, headers, body, store, context, signal }) => {
+  handle: async ({ params: { key }, query, headers, body, store, once, context, signal }) => {
     checkKey(key);
     const conditions = conditionsOf(headers, key);
-    const own = await leaseFor(query, context, signal);
+    const own = await leaseFor(query, once, context, signal);
     const lease = own?.id ?? query.lease ?? NO_LEASE;
     try {
       const writing = [{ ...putOp(key, body, lease), prevKv: true } as const, ...conditions.beside];
-      const result = await store.txn(txnOf(conditions.compares, writing, conditions.looks), { signal });
+      const result = await store.txn(txnOf(conditions.compares, writing, conditions.looks), { signal, session: once });
       if (!result.succeeded) throw conditions.why(result.responses);
       const [first] = result.responses;
       const created = first?.op === "put" && first.prev === null;
@@ -196,6 +196,7 @@ const put = operation({
 /** @returns null when the key dies with no lease of its own */
 async function leaseFor(
   { ttl, lease }: { ttl?: number | undefined; lease?: LeaseId | undefined },
+  once: Call["once"],
   context: Call["context"],
   signal: AbortSignal,
 ): Promise<{ id: LeaseId; ttl: number } | null> {
@@ -203,9 +204,18 @@ async function leaseFor(
   if (lease !== undefined) throw errBadField("ttl", "ttl: the key dies with the lease that is named, or after its own time");
   const seconds = Math.ceil(ttl / 1_000);
   if (seconds < 1) throw errBadField("ttl", "ttl: must be at least 1s");
-  const id = randomLease(context);
+  // Of a request that is repeated, the same one.
+  const id = once === undefined ? randomLease(context) : leaseOfOnce(once.client);
   await context.store.grant(id, seconds, { signal });
   return { id, ttl: seconds };
+}
+
+/** 63 bits of the digest in it. */
+function leaseOfOnce(client: string): LeaseId {
+  const digest = atob(client.slice("once ".length));
+  let id = 0n;
+  for (let at = 0; at < 8; at++) id = (id << 8n) | BigInt(digest.charCodeAt(at));
+  return (BigInt.asUintN(63, id) || 1n).toString();
 }
 
 const append = operation({
@@ -215,6 +225,7 @@ const append = operation({
   summary: "Puts a value under a new key, which begins with this one and goes on with the revision: the order of keys is that of commits.",
   params,
   query: z.object({ lease: leaseParam.optional() }),
+  headers: z.object({ "idempotency-key": idempotencyKey }),
   body: BYTES,
   replies: {
     201: {
@@ -223,9 +234,9 @@ const append = operation({
       headers: { Location: "Of the new key.", ETag: "The revision at which it was put." },
     },
   },
-  handle: async ({ params: { key: prefix }, query, body, store, signal }) => {
+  handle: async ({ params: { key: prefix }, query, body, store, once, signal }) => {
     const request = txnOf([], [{ op: "append", prefix, suffix: EMPTY, value: body, lease: query.lease ?? NO_LEASE }]);
-    const { responses, revision } = await store.txn(request, { signal });
+    const { responses, revision } = await store.txn(request, { signal, session: once });
     const [first] = responses;
     const key = first?.op === "append" ? first.key : prefix;
     const location = `/v1/kv/${key.split("/").map(percentEncoded).join("/")}`;
@@ -246,11 +257,14 @@ const remove = operation({
   query: z.object({ prefix: flagParam.describe("All keys that begin so.") }),
   headers: conditionHeaders,
   replies: { 200: { description: "It is gone.", schema: z.object({ deleted: z.int(), revision: z.int() }) } },
-  handle: async ({ params: { key }, query, headers, store, signal }) => {
+  handle: async ({ params: { key }, query, headers, store, once, signal }) => {
     if (key === EMPTY) throw errBadField("key", "key: an empty one would be everything; POST /v1/txn can do that");
     const conditions = conditionsOf(headers, key);
     const range = query.prefix ? keysUnder(key) : oneKey(key);
-    const result = await store.txn(txnOf(conditions.compares, [deleteOp(range), ...conditions.beside], conditions.looks), { signal });
+    const result = await store.txn(txnOf(conditions.compares, [deleteOp(range), ...conditions.beside], conditions.looks), {
+      signal,
+      session: once,
+    });
     if (!result.succeeded) throw conditions.why(result.responses);
     const [first] = result.responses;
     return json(200, { deleted: first?.op === "delete" ? first.deleted : 0, revision: result.revision }, result.revision);

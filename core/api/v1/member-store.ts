@@ -6,6 +6,7 @@ import { errCompacted, errFutureRevision, errLeaseExists, errLeaseTtlTooLarge, i
 import type { AsOf, CallOptions, ReadOptions, Store, WatchBatch, WatchRequest } from "../../recipes/client-port.ts";
 import type { Member } from "../../replica/member.ts";
 import type { LeaseId, RangeRequest, RangeResult, TxnRequest, TxnResult } from "../../store/command.ts";
+import type { CommandSession } from "../../store/sessions.ts";
 import { LEASE_TTL_SECONDS_MAX } from "../../store/lease/lease-table.ts";
 import { checkRange, checkTxn, isReadOnly } from "../../store/mvcc/transaction.ts";
 import { WatchReader } from "../watch-reader.ts";
@@ -38,8 +39,11 @@ export class MemberStore implements Store {
     return { ...store.range(request), revision: store.revision };
   }
 
-  /** @param options.serializable of reads alone: answered at once */
-  async txn(request: TxnRequest, { signal, serializable = false }: ReadOptions = {}): Promise<TxnResult & AsOf> {
+  /** @param options `serializable`: of reads alone, answered at once; `session`: the same one again is the same act (core/store/sessions.ts) */
+  async txn(
+    request: TxnRequest,
+    { signal, serializable = false, session }: ReadOptions & { readonly session?: CommandSession | undefined } = {},
+  ): Promise<TxnResult & AsOf> {
     signal?.throwIfAborted();
     checkTxn(request, this.#options.maxTxnOps);
     if (isReadOnly(request)) {
@@ -47,7 +51,7 @@ export class MemberStore implements Store {
       const { store } = this.#member;
       return { ...store.readTxn(request), revision: store.revision };
     }
-    const { result, revision } = await unlessAborted(this.#member.propose({ kind: "txn", ...request }), signal);
+    const { result, revision } = await unlessAborted(this.#member.propose({ kind: "txn", ...request }, session && { session }), signal);
     return { ...result, revision };
   }
 

@@ -25,6 +25,7 @@ import type { Bytes } from "../../bytes/bytes.ts";
 import type { RecipeContext } from "../../recipes/client-port.ts";
 import type { Member } from "../../replica/member.ts";
 import type { ApiReply, ApiRequest } from "../exchange.ts";
+import type { CommandSession } from "../../store/sessions.ts";
 import type { MemberStore } from "./member-store.ts";
 import type { V1Services } from "./services.ts";
 
@@ -81,6 +82,8 @@ export interface Call<P = unknown, Q = unknown, H = unknown, B = unknown> {
   readonly member: Member;
   /** The same, as recipes want it. */
   readonly store: MemberStore;
+  /** From `Idempotency-Key`: a write with the same one again is the same act. */
+  readonly once: CommandSession | undefined;
   readonly context: RecipeContext;
   /** Fires when the client hangs up before the reply begins. */
   readonly signal: AbortSignal;

@@ -2,6 +2,7 @@
 import type { Operation } from "./operation.ts";
 import { barrierOperations, fenceOperations, rendezvousOperations } from "./barriers.ts";
 import { electionOperations } from "./elections.ts";
+import { counterOperations } from "./counters.ts";
 import { kvOperations } from "./kv.ts";
 import { leaseOperations } from "./leases.ts";
 import { lockOperations } from "./locks.ts";
@@ -23,5 +24,6 @@ export const OPERATIONS: readonly Operation[] = [
   ...barrierOperations,
   ...rendezvousOperations,
   ...fenceOperations,
+  ...counterOperations,
   ...tokenOperations,
 ];

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { errBadField, isQuorateError } from "../../errors.ts";
 import type { TxnRequest } from "../../store/command.ts";
 import { isReadOnly } from "../../store/mvcc/transaction.ts";
+import { idempotencyKey } from "./conditions.ts";
 import { flagParam } from "./fields.ts";
 import { type Call, type Operation, operation } from "./operation.ts";
 import { problemOf, problemSchema } from "./problem.ts";
@@ -19,12 +20,13 @@ const txn = operation({
   description:
     'A comparison is `{key, target, is, than}`, such as `{"key": "a", "target": "modRevision", "than": 17}`; left out, `target` is `exists`, `is` is `equal`, and `than` is true. Operations are `get`, `put`, `append`, `delete` and `txn`, and see what those before them did.',
   query: z.object({ serializable: flagParam.describe("Of reads alone: answered by this member at once, perhaps from a moment ago.") }),
+  headers: z.object({ "idempotency-key": idempotencyKey }),
   body: txnIn,
   replies: { 200: { description: "What came of it.", schema: txnOut } },
   handle: async (call) => {
     const { serializable } = call.query;
     if (serializable && !isReadOnly(call.body)) throw errBadField("serializable", "serializable: a transaction that writes is not");
-    const done = await run(call, call.body, serializable);
+    const done = await run(call, call.body, { serializable, session: call.once });
     return json(200, done, done.revision);
   },
 });
@@ -50,9 +52,9 @@ const batch = operation({
 async function run(
   { store, signal }: Pick<Call, "store" | "signal">,
   request: TxnRequest,
-  serializable = false,
+  options: { readonly serializable?: boolean; readonly session?: Call["once"] } = {},
 ): Promise<z.infer<typeof txnOut>> {
-  const result = await store.txn(request, { signal, serializable });
+  const result = await store.txn(request, { signal, ...options });
   return { ...txnToJson(result, request), revision: result.revision };
 }
 
