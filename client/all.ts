@@ -3,6 +3,7 @@
  * functions themselves, of which only those that are used cost anything; here all of them are always there.
  */
 import { type Leadership, campaign, electionState, observeElection, runAsLeader } from "../core/recipes/election.ts";
+import { type AddOptions, Sequence, addToCounter, deleteCounter, readCounter, setCounter } from "../core/recipes/counter.ts";
 import { type Hold, type HoldJson, resumeHold } from "../core/recipes/hold.ts";
 import { type LockOptions, acquireLock, lockState, tryLock, withLock } from "../core/recipes/lock.ts";
 import { acquireLocks } from "../core/recipes/locks.ts";
@@ -51,6 +52,19 @@ export class FullClient extends Client {
       write: (options?: RwOptions) => acquireWrite(this, name, options),
       state: () => rwState(this, name),
     };
+  }
+
+  counter(name: string) {
+    return {
+      add: async (n: bigint | number = 1n, options?: AddOptions) => (await addToCounter(this, name, BigInt(n), options)).value,
+      get: async () => (await readCounter(this, name)).value,
+      set: (value: bigint, ifRevision?: number) => setCounter(this, name, value, ifRevision),
+      delete: () => deleteCounter(this, name),
+    };
+  }
+
+  sequence(name: string, options?: { readonly block?: number }): Sequence {
+    return new Sequence(this, name, options);
   }
 
   semaphore(name: string, limit?: number) {

@@ -21,6 +21,7 @@ export {
 export { type CacheStorage, NearCache, type NearCacheOptions, type SavedCache } from "./near-cache.ts";
 export { type Outcome, isUnknown, outcomeOf } from "./outcome.ts";
 export { type Data, type Guard, Txn, TxnBranch, type TxnDone, type TxnFound, type TxnStep } from "./txn.ts";
+export { type Act, type PresignOptions, type Restriction, attenuate, presign, readToken } from "./tokens.ts";
 export { type Codec, type StandardSchema, bytes, json, text } from "./values.ts";
 export type { Wire } from "./wire.ts";
 
@@ -36,3 +37,4 @@ export * from "../core/recipes/locks.ts";
 export * from "../core/recipes/rwlock.ts";
 export * from "../core/recipes/semaphore.ts";
 export * from "../core/recipes/election.ts";
+export * from "../core/recipes/counter.ts";

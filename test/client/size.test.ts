@@ -37,6 +37,8 @@ const RECIPES: Readonly<Record<string, string>> = {
   semaphore: "acquirePermits, tryPermits",
   election: "campaign, observeElection, runAsLeader",
   session: "Session",
+  counter: "addToCounter, readCounter, Sequence",
+  tokens: "attenuate, presign, readToken",
 };
 
 describe("size of the client", async () => {
