@@ -15,6 +15,7 @@ import {
 } from "../../errors.ts";
 import type { Member } from "../../replica/member.ts";
 import type { CommandSession } from "../../store/sessions.ts";
+import type { Caller } from "../auth/authorised-member.ts";
 import type { ApiReply, ApiRequest, Credentials } from "../exchange.ts";
 import { MemberStore } from "./member-store.ts";
 import { BYTES, type Operation } from "./operation.ts";
@@ -130,6 +131,14 @@ async function onceOf(request: ApiRequest): Promise<CommandSession | undefined> 
   const text = utf8Encode([request.method, request.path, key].join("\n"));
   const digest = fromUint8Array(new Uint8Array(await crypto.subtle.digest("SHA-256", toUint8Array(text))));
   return { client: `once ${btoa(digest)}`, sequence: 1 };
+}
+
+/** Who asks, for what is judged by more than the keys it touches. @throws QuorateError invalidAuthToken, userEmpty */
+export async function callerOf(request: ApiRequest, { authenticator }: V1Services): Promise<Caller> {
+  const credentials = credentialsOf(request);
+  if (/^basic /i.test(credentials.header("authorization") ?? "")) return authenticator.basicCaller(credentials);
+  await authenticator.prepare(credentials);
+  return authenticator.callerOf(credentials);
 }
 
 /** Who asks: by the header as everywhere, or by `?token=` where a link is all there is. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { errHeld } from "../../errors.ts";
 import { type LockEntry, acquireLock, breakLock, lockState, queueForLock, releaseLock, resumeLock, tryLock } from "../../recipes/lock.ts";
 import { checkAdmin } from "../auth/authorised-member.ts";
-import { credentialsOf } from "./dispatch.ts";
+import { callerOf } from "./dispatch.ts";
 import { flagParam } from "./fields.ts";
 import {
   acquireQuery,
@@ -16,7 +16,7 @@ import {
   pollQuery,
   pollReplies,
 } from "./holding.ts";
-import { type Call, type Operation, operation } from "./operation.ts";
+import { type Operation, operation } from "./operation.ts";
 import { empty, json } from "./reply.ts";
 
 const lockEntryOut = entryOut.extend({ since: z.number().nullable().describe("Milliseconds since 1970.") });
@@ -78,8 +78,9 @@ const force = operation({
     204: { description: "Nobody had it." },
   },
   handle: async (call) => {
-    await checkAdminOf(call);
-    const broken = await breakLock(call.context, call.params.name);
+    const { services, request, context, params } = call;
+    checkAdmin(services.member, await callerOf(request, services));
+    const broken = await breakLock(context, params.name);
     return broken === null ? empty(204) : json(200, entryToJson(broken));
   },
 });
@@ -122,13 +123,6 @@ const release = operation({
 
 function entryToJson({ lease, key, fence, owner, since }: LockEntry): z.infer<typeof lockEntryOut> {
   return { lease, key, fence: Number(fence), owner, since };
-}
-
-async function checkAdminOf({ request, services }: Call): Promise<void> {
-  const { authenticator, member } = services;
-  const credentials = credentialsOf(request);
-  const isBasic = /^basic /i.test(credentials.header("authorization") ?? "");
-  checkAdmin(member, isBasic ? await authenticator.basicCaller(credentials) : authenticator.callerOf(credentials));
 }
 
 export const lockOperations: readonly Operation[] = [acquire, look, force, renew, poll, release];

@@ -1,7 +1,7 @@
 /** Scoped tokens: see core/tokens. */
 import { z } from "zod";
 import { TokenOffice } from "../auth/token-office.ts";
-import { credentialsOf } from "./dispatch.ts";
+import { callerOf } from "./dispatch.ts";
 import { durationField } from "./fields.ts";
 import { type Operation, operation } from "./operation.ts";
 import { empty, json } from "./reply.ts";
@@ -25,11 +25,7 @@ const give = operation({
     201: { description: "The token.", schema: z.object({ token: z.string(), expiresAt: z.int().describe("Milliseconds since 1970.") }) },
   },
   handle: async ({ body: { allow, ttl, act }, request, services }) => {
-    const { authenticator } = services;
-    const credentials = credentialsOf(request);
-    const isBasic = /^basic /i.test(credentials.header("authorization") ?? "");
-    if (!isBasic) await authenticator.prepare(credentials);
-    const caller = isBasic ? await authenticator.basicCaller(credentials) : authenticator.callerOf(credentials);
+    const caller = await callerOf(request, services);
     const given = await new TokenOffice(services).give(caller, { allow, ttlMs: ttl, act });
     return json(201, { token: given.token, expiresAt: given.expiresAtMs });
   },
