@@ -6,6 +6,7 @@ import { isQuorateError } from "../errors.ts";
 import type { Command } from "./command.ts";
 import { decodeCommand, encodeCommand } from "./command-codec.ts";
 
+const b = (text: string) => text as Bytes;
 const hex = (data: Uint8Array) => Buffer.from(data).toString("hex");
 
 test("every command reads back as it was written", () => {
@@ -50,6 +51,20 @@ test("forms that came later, and with them the first one, stay as they are", () 
     ["0193040105", { kind: "compact", revision: 5, time: 1 }],
     ["02950401c4026331cd012c05", { kind: "compact", revision: 5, time: 1, session: { client: "c1", sequence: 300 } }],
     ["03970401c000c403616e6e0705", { kind: "compact", revision: 5, time: 1, auth: { user: "ann", revision: 7 } }],
+    [
+      "049b0001c000c000c40161c40131c000c40474782f70",
+      {
+        kind: "put",
+        key: b("a"),
+        value: b("1"),
+        lease: "0",
+        prevKv: false,
+        ignoreValue: false,
+        ignoreLease: false,
+        contentType: b("tx/p"),
+        time: 1,
+      },
+    ],
     ["01930a0109", { kind: "hashMark", term: 9, time: 1 }],
     ["01950b0108ceffffffff09", { kind: "hashVerify", index: 8, hash: 0xffffffff, term: 9, time: 1 }],
   ];
@@ -69,7 +84,7 @@ test("a version, kind or operation of a newer release is named", () => {
     }
     return "none";
   };
-  expect(reasonOf("04")).toBe("unknownCommand: command version 4: written by a newer release");
+  expect(reasonOf("05")).toBe("unknownCommand: command version 5: written by a newer release");
   expect(reasonOf("01922800")).toBe("unknownCommand: command kind 40: written by a newer release");
   expect(reasonOf("0195030090919109")).toBe("unknownCommand: operation 9: written by a newer release");
   expect(reasonOf("")).toBe("malformed: malformed data: it ends at byte 0");

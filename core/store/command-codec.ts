@@ -32,7 +32,14 @@ export const COMMAND_VERSION = 1;
 const SESSION_VERSION = 2;
 /** With a user: client and sequence (nil and 0: no session), name and revision stand before the fields. */
 const AUTH_VERSION = 3;
-const EXTRA_FIELDS: Readonly<Record<number, number>> = { [COMMAND_VERSION]: 0, [SESSION_VERSION]: 2, [AUTH_VERSION]: 4 };
+/** With content types: as the one before, the name nil and the revision 0 for no user; puts and appends have one more field at their end. */
+const TYPED_VERSION = 4;
+const EXTRA_FIELDS: Readonly<Record<number, number>> = {
+  [COMMAND_VERSION]: 0,
+  [SESSION_VERSION]: 2,
+  [AUTH_VERSION]: 4,
+  [TYPED_VERSION]: 4,
+};
 
 /** Transactions within transactions, at most: deeper ones are refused when read. */
 const DEPTH_MAX = 128;
@@ -83,26 +90,31 @@ function nameOf<T extends string>(names: readonly T[], number: number, what: str
 
 // ---- writing
 
+/** @returns fresh bytes for the caller to keep, in the oldest version that has room for what the command says */
 export function encodeCommand(command: Command): Uint8Array {
   const writer = new MsgpackWriter(sizeGuess(command));
   const { session, auth } = command;
-  const version = auth !== undefined ? AUTH_VERSION : session !== undefined ? SESSION_VERSION : COMMAND_VERSION;
+  const typed = hasContentType(command);
+  const version = typed ? TYPED_VERSION : auth !== undefined ? AUTH_VERSION : session !== undefined ? SESSION_VERSION : COMMAND_VERSION;
   writer.byte(version);
-  writer.array(2 + EXTRA_FIELDS[version]! + fieldCount(command));
+  writer.array(2 + EXTRA_FIELDS[version]! + fieldCount(command, typed));
   writer.number(KINDS.indexOf(command.kind));
   writer.number(command.time);
   if (session !== undefined) {
     writer.bytes(ascii(session.client));
     writer.number(session.sequence);
-  } else if (auth !== undefined) {
+  } else if (typed || auth !== undefined) {
     writer.nil();
     writer.number(0);
   }
   if (auth !== undefined) {
     writer.bytes(utf8Encode(auth.user));
     writer.number(auth.revision);
+  } else if (typed) {
+    writer.nil();
+    writer.number(0);
   }
-  writeBody(writer, command);
+  writeBody(writer, command, typed);
   return writer.finish();
 }
 
@@ -114,12 +126,26 @@ function sizeGuess(command: CommandBody): number {
   return 256;
 }
 
+function hasContentType(command: CommandBody): boolean {
+  if (command.kind === "put" || command.kind === "append") return command.contentType !== undefined;
+  return command.kind === "txn" && txnHasContentType(command);
+}
+
+function txnHasContentType({ success, failure }: TxnRequest): boolean {
+  return success.some(operationHasContentType) || failure.some(operationHasContentType);
+}
+
+function operationHasContentType(operation: Operation): boolean {
+  if (operation.op === "put" || operation.op === "append") return operation.contentType !== undefined;
+  return operation.op === "txn" && txnHasContentType(operation);
+}
+
 /** Fields after kind and time, as written by `writeBody`. */
-function fieldCount(command: CommandBody): number {
+function fieldCount(command: CommandBody, typed: boolean): number {
   switch (command.kind) {
     case "put":
     case "append":
-      return 4;
+      return typed ? 5 : 4;
     case "delete":
     case "txn":
     case "alarm":
@@ -138,16 +164,16 @@ function fieldCount(command: CommandBody): number {
   }
 }
 
-function writeBody(writer: MsgpackWriter, command: CommandBody): void {
+function writeBody(writer: MsgpackWriter, command: CommandBody, typed: boolean): void {
   switch (command.kind) {
     case "put":
-      return writePut(writer, command);
+      return writePut(writer, command, typed);
     case "append":
-      return writeAppend(writer, command);
+      return writeAppend(writer, command, typed);
     case "delete":
       return writeDelete(writer, command);
     case "txn":
-      return writeTxn(writer, command);
+      return writeTxn(writer, command, typed);
     case "compact":
       return writer.number(command.revision);
     case "leaseGrant":
@@ -187,18 +213,25 @@ function writeLease(writer: MsgpackWriter, lease: LeaseId): void {
   else writer.bytes(ascii(lease));
 }
 
-function writePut(writer: MsgpackWriter, put: PutRequest): void {
+function writeContentType(writer: MsgpackWriter, contentType: Bytes | undefined): void {
+  if (contentType === undefined) writer.nil();
+  else writer.bytes(contentType);
+}
+
+function writePut(writer: MsgpackWriter, put: PutRequest, typed: boolean): void {
   writer.bytes(put.key);
   writer.bytes(put.value);
   writeLease(writer, put.lease);
   writer.number((put.prevKv ? PREV_KV : 0) | (put.ignoreValue ? IGNORE_VALUE : 0) | (put.ignoreLease ? IGNORE_LEASE : 0));
+  if (typed) writeContentType(writer, put.contentType);
 }
 
-function writeAppend(writer: MsgpackWriter, append: AppendRequest): void {
+function writeAppend(writer: MsgpackWriter, append: AppendRequest, typed: boolean): void {
   writer.bytes(append.prefix);
   writer.bytes(append.suffix);
   writer.bytes(append.value);
   writeLease(writer, append.lease);
+  if (typed) writeContentType(writer, append.contentType);
 }
 
 function writeDelete(writer: MsgpackWriter, request: DeleteRequest): void {
@@ -221,13 +254,13 @@ function writeRange(writer: MsgpackWriter, range: RangeRequest): void {
   writer.number(range.maxCreateRevision);
 }
 
-function writeTxn(writer: MsgpackWriter, txn: TxnRequest): void {
+function writeTxn(writer: MsgpackWriter, txn: TxnRequest, typed: boolean): void {
   writer.array(txn.compare.length);
   for (const compare of txn.compare) writeCompare(writer, compare);
   writer.array(txn.success.length);
-  for (const operation of txn.success) writeOperation(writer, operation);
+  for (const operation of txn.success) writeOperation(writer, operation, typed);
   writer.array(txn.failure.length);
-  for (const operation of txn.failure) writeOperation(writer, operation);
+  for (const operation of txn.failure) writeOperation(writer, operation, typed);
 }
 
 function writeCompare(writer: MsgpackWriter, compare: Compare): void {
@@ -244,20 +277,24 @@ function writeCompare(writer: MsgpackWriter, compare: Compare): void {
 
 const OPERATION_FIELDS = { range: 11, put: 4, append: 4, delete: 3, txn: 3 } as const;
 
-function writeOperation(writer: MsgpackWriter, operation: Operation): void {
-  writer.array(1 + OPERATION_FIELDS[operation.op]);
+function operationFields(op: Operation["op"], typed: boolean): number {
+  return OPERATION_FIELDS[op] + (typed && (op === "put" || op === "append") ? 1 : 0);
+}
+
+function writeOperation(writer: MsgpackWriter, operation: Operation, typed: boolean): void {
+  writer.array(1 + operationFields(operation.op, typed));
   writer.number(OPERATIONS.indexOf(operation.op));
   switch (operation.op) {
     case "range":
       return writeRange(writer, operation);
     case "put":
-      return writePut(writer, operation);
+      return writePut(writer, operation, typed);
     case "append":
-      return writeAppend(writer, operation);
+      return writeAppend(writer, operation, typed);
     case "delete":
       return writeDelete(writer, operation);
     case "txn":
-      return writeTxn(writer, operation);
+      return writeTxn(writer, operation, typed);
   }
 }
 
@@ -290,23 +327,30 @@ export function decodeCommand(data: Uint8Array): Command {
   const client = extra === 0 || reader.isNil() ? null : (reader.bytes() as string);
   const sequence = extra === 0 ? 0 : reader.number();
   const session = client === null ? {} : { session: { client, sequence } };
-  const auth = version === AUTH_VERSION ? { auth: { user: utf8Decode(reader.bytes()), revision: reader.number() } } : {};
-  const body = readBody(reader, kind);
-  if (fields !== 2 + extra + fieldCount(body)) throw errMalformed(`a command ${kind} of ${fields} fields`);
+  const auth = version >= AUTH_VERSION ? readAuth(reader) : {};
+  const typed = version === TYPED_VERSION;
+  const body = readBody(reader, kind, typed);
+  if (fields !== 2 + extra + fieldCount(body, typed)) throw errMalformed(`a command ${kind} of ${fields} fields`);
   if (!reader.atEnd) throw errMalformed(`more after the command, from byte ${reader.position}`);
   return extra === 0 ? { ...body, time } : { ...body, time, ...session, ...auth };
 }
 
-function readBody(reader: MsgpackReader, kind: CommandBody["kind"]): CommandBody {
+function readAuth(reader: MsgpackReader): Pick<Command, "auth"> {
+  const user = reader.isNil() ? null : utf8Decode(reader.bytes());
+  const revision = reader.number();
+  return user === null ? {} : { auth: { user, revision } };
+}
+
+function readBody(reader: MsgpackReader, kind: CommandBody["kind"], typed: boolean): CommandBody {
   switch (kind) {
     case "put":
-      return { kind, ...readPut(reader) };
+      return { kind, ...readPut(reader, typed) };
     case "append":
-      return { kind, ...readAppend(reader) };
+      return { kind, ...readAppend(reader, typed) };
     case "delete":
       return { kind, ...readDelete(reader) };
     case "txn":
-      return { kind, ...readTxn(reader, 0) };
+      return { kind, ...readTxn(reader, 0, typed) };
     case "compact":
       return { kind, revision: reader.number() };
     case "leaseGrant":
@@ -348,12 +392,16 @@ function readLease(reader: MsgpackReader): LeaseId {
   return reader.isNil() ? NO_LEASE : reader.bytes();
 }
 
-function readPut(reader: MsgpackReader): PutRequest {
+function readContentType(reader: MsgpackReader): { readonly contentType?: Bytes } {
+  return reader.isNil() ? {} : { contentType: reader.bytes() };
+}
+
+function readPut(reader: MsgpackReader, typed: boolean): PutRequest {
   const key = reader.bytes();
   const value = reader.bytes();
   const lease = readLease(reader);
   const flags = reader.number();
-  return {
+  const put = {
     key,
     value,
     lease,
@@ -361,10 +409,12 @@ function readPut(reader: MsgpackReader): PutRequest {
     ignoreValue: (flags & IGNORE_VALUE) !== 0,
     ignoreLease: (flags & IGNORE_LEASE) !== 0,
   };
+  return typed ? { ...put, ...readContentType(reader) } : put;
 }
 
-function readAppend(reader: MsgpackReader): AppendRequest {
-  return { prefix: reader.bytes(), suffix: reader.bytes(), value: reader.bytes(), lease: readLease(reader) };
+function readAppend(reader: MsgpackReader, typed: boolean): AppendRequest {
+  const append = { prefix: reader.bytes(), suffix: reader.bytes(), value: reader.bytes(), lease: readLease(reader) };
+  return typed ? { ...append, ...readContentType(reader) } : append;
 }
 
 function readDelete(reader: MsgpackReader): DeleteRequest {
@@ -395,14 +445,14 @@ function readRange(reader: MsgpackReader): RangeRequest {
   };
 }
 
-function readTxn(reader: MsgpackReader, depth: number): TxnRequest {
+function readTxn(reader: MsgpackReader, depth: number, typed: boolean): TxnRequest {
   if (depth > DEPTH_MAX) throw errMalformed(`transactions nested deeper than ${DEPTH_MAX}`);
   const compare: Compare[] = [];
   for (let left = reader.array(); left > 0; left--) compare.push(readCompare(reader));
   const success: Operation[] = [];
-  for (let left = reader.array(); left > 0; left--) success.push(readOperation(reader, depth));
+  for (let left = reader.array(); left > 0; left--) success.push(readOperation(reader, depth, typed));
   const failure: Operation[] = [];
-  for (let left = reader.array(); left > 0; left--) failure.push(readOperation(reader, depth));
+  for (let left = reader.array(); left > 0; left--) failure.push(readOperation(reader, depth, typed));
   return { compare, success, failure };
 }
 
@@ -416,21 +466,21 @@ function readCompare(reader: MsgpackReader): Compare {
   return { key, end, target, operator, value };
 }
 
-function readOperation(reader: MsgpackReader, depth: number): Operation {
+function readOperation(reader: MsgpackReader, depth: number, typed: boolean): Operation {
   const fields = reader.array();
   const op = nameOf(OPERATIONS, reader.number(), "operation");
-  if (fields !== 1 + OPERATION_FIELDS[op]) throw errMalformed(`an operation ${op} of ${fields} fields`);
+  if (fields !== 1 + operationFields(op, typed)) throw errMalformed(`an operation ${op} of ${fields} fields`);
   switch (op) {
     case "range":
       return { op, ...readRange(reader) };
     case "put":
-      return { op, ...readPut(reader) };
+      return { op, ...readPut(reader, typed) };
     case "append":
-      return { op, ...readAppend(reader) };
+      return { op, ...readAppend(reader, typed) };
     case "delete":
       return { op, ...readDelete(reader) };
     case "txn":
-      return { op, ...readTxn(reader, depth + 1) };
+      return { op, ...readTxn(reader, depth + 1, typed) };
   }
 }
 

@@ -20,6 +20,8 @@ export interface KeyValue {
   /** 1 for the put that created the key; starts again after a delete. */
   readonly version: number;
   readonly lease: LeaseId;
+  /** What the value is, as whoever put it said; absent where nobody did, as no client of etcd can. */
+  readonly contentType?: Bytes;
 }
 
 /**
@@ -65,6 +67,8 @@ export interface PutRequest {
   readonly prevKv: boolean;
   readonly ignoreValue: boolean;
   readonly ignoreLease: boolean;
+  /** See KeyValue. With `ignoreValue`, that of the value stays. */
+  readonly contentType?: Bytes;
 }
 
 /** A put whose key is chosen while applying: prefix + 20-digit revision (+ ".0001" … for further ones in one txn) + suffix. */
@@ -73,6 +77,7 @@ export interface AppendRequest {
   readonly suffix: Bytes;
   readonly value: Bytes;
   readonly lease: LeaseId;
+  readonly contentType?: Bytes;
 }
 
 export interface DeleteRequest extends KeyRange {

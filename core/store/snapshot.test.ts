@@ -18,9 +18,10 @@ const value = fc.constantFrom("", "1", "value \x00\xff", "x".repeat(300)) as fc.
 const lease = fc.constantFrom("0", "0", "7", "-8");
 const put = { key: name, value, lease, prevKv: fc.constant(false), ignoreValue: fc.constant(false), ignoreLease: fc.constant(false) };
 const remove = { key: name, end: fc.constantFrom("", "\0", "c") as fc.Arbitrary<Bytes>, prevKv: fc.constant(false) };
+const typed = { ...put, contentType: fc.constantFrom("text/plain", "application/json") as fc.Arbitrary<Bytes> };
 const operation = fc.oneof(
   fc.record({ op: fc.constant("put"), ...put }),
-  fc.record({ op: fc.constant("put"), ...put }),
+  fc.record({ op: fc.constant("put"), ...typed }),
   fc.record({ op: fc.constant("delete"), ...remove }),
 );
 const v2 = {
@@ -32,7 +33,7 @@ const v2 = {
 };
 const none = { refresh: fc.constant(false), prevValue: fc.constant(null), prevIndex: fc.constant(null), prevExist: fc.constant(null) };
 const command = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ kind: fc.constant("put"), ...put }) },
+  { weight: 5, arbitrary: fc.oneof(fc.record({ kind: fc.constant("put"), ...put }), fc.record({ kind: fc.constant("put"), ...typed })) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("delete"), ...remove }) },
   {
     weight: 3,

@@ -9,13 +9,13 @@
  * Versions come sorted by key, then revision, so that the index is built without a comparison. The revision log shares them; what it
  * needs beyond them follows: times, notes, and the order of keys within revisions that wrote several.
  */
-import { EMPTY, ascii } from "../bytes/bytes.ts";
+import { type Bytes, EMPTY, ascii } from "../bytes/bytes.ts";
 import { crc32 } from "../bytes/crc32.ts";
 import { MsgpackReader, MsgpackWriter, errMalformed } from "../bytes/msgpack.ts";
 import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
 import { QuorateError } from "../errors.ts";
 import { AuthStore } from "./auth/auth-store.ts";
-import { type Alarm, type KeyValue, NO_LEASE } from "./command.ts";
+import { type Alarm, type KeyValue, type LeaseId, NO_LEASE } from "./command.ts";
 import { LEASE_TTL_SECONDS_MAX, type Lease, LeaseTable } from "./lease/lease-table.ts";
 import type { FrozenVersions, LoadedVersions } from "./mvcc/memory-version-store.ts";
 import { VersionLoader } from "./mvcc/version-loader.ts";
@@ -268,8 +268,10 @@ function writeVersion(frame: MsgpackWriter, kv: KeyValue, again: boolean): void 
   if (kv.version === 0) return;
   frame.number(kv.modRevision - kv.createRevision);
   frame.bytes(kv.value);
+  if (kv.contentType !== undefined) frame.array(2);
   if (kv.lease === NO_LEASE) frame.nil();
   else frame.bytes(ascii(kv.lease));
+  if (kv.contentType !== undefined) frame.bytes(kv.contentType);
 }
 
 function* revisionFrames(versions: FrozenVersions, counts: Counts): Generator<Uint8Array, void, void> {
@@ -465,8 +467,8 @@ class StateReader {
     const version = reader.number();
     const created = version === 0 ? 0 : modRevision - reader.number();
     const value = version === 0 ? EMPTY : reader.bytes();
-    const lease = version === 0 || reader.isNil() ? NO_LEASE : reader.bytes();
-    const wrong = this.#loader!.version(key, value, created, modRevision, version, lease);
+    const { lease, contentType } = version === 0 ? UNBOUND : readOwner(reader);
+    const wrong = this.#loader!.version({ key, value, created, modified: modRevision, version, lease, contentType });
     if (wrong !== null) throw fault(wrong);
     this.#counts.versions++;
   }
@@ -521,4 +523,19 @@ class StateReader {
     if (hash !== header.hash) throw errMalformed(`the state hashes to ${hash} and the snapshot says ${header.hash}`);
     return { header, versions, leases, alarms, sessions, auth: this.#auth };
   }
+}
+
+interface Owner {
+  readonly lease: LeaseId;
+  readonly contentType: Bytes | undefined;
+}
+
+const UNBOUND: Owner = { lease: NO_LEASE, contentType: undefined };
+
+/** The lease of a version, or an array of it and the content type. */
+function readOwner(reader: MsgpackReader): Owner {
+  if (reader.isNil()) return UNBOUND;
+  if (reader.nextIsBytes()) return { lease: reader.bytes(), contentType: undefined };
+  if (reader.array() !== 2) throw errMalformed("a version has a lease and a content type");
+  return { lease: reader.isNil() ? NO_LEASE : reader.bytes(), contentType: reader.bytes() };
 }

@@ -65,7 +65,7 @@ export interface VersionStore {
   range(request: RangeRequest): RangeResult;
 
   /** Writes a new version. A key written again before the commit keeps one version for that revision: the last. */
-  put(key: Bytes, value: Bytes, lease: LeaseId): KeyValue;
+  put(key: Bytes, value: Bytes, lease: LeaseId, contentType?: Bytes): KeyValue;
 
   /** @returns the version that was live; undefined (and nothing is written) when the key was not there */
   delete(key: Bytes): KeyValue | undefined;

@@ -83,6 +83,33 @@ function writes(setup: () => VersionStore): void {
     expect(store.check()).toEqual([]);
   });
 
+  test("put() keeps the content type of each version, and only where there is one", () => {
+    const store = setup();
+    store.put(b("a"), b("1"), "0", b("text/plain"));
+    store.commit(null, 0);
+    const [hash, bytes] = [store.hash(), store.sizeBytes()];
+    store.put(b("a"), b("2"), "0");
+    store.commit(null, 0);
+    expect(store.get(b("a"), 2)).toEqual({
+      key: "a",
+      value: "1",
+      createRevision: 2,
+      modRevision: 2,
+      version: 1,
+      lease: "0",
+      contentType: "text/plain",
+    });
+    expect(store.get(b("a"))).not.toHaveProperty("contentType");
+    expect(store.revisions(2, 1e9).map(({ kvs }) => kvs[0]?.contentType)).toEqual(["text/plain", undefined]);
+    expect(store.range(rangeOf("a", "b", { keysOnly: true, revision: 2 })).kvs).toMatchObject([{ contentType: "text/plain" }]);
+    expect(store.check()).toEqual([]);
+    const other = setup();
+    other.put(b("a"), b("1"), "0", b("text/html"));
+    other.commit(null, 0);
+    expect(other.hash()).not.toBe(hash);
+    expect(other.sizeBytes()).toBe(bytes - 1);
+  });
+
   test("a key that was deleted begins anew", () => {
     const store = setup();
     for (const text of ["a=1", "a=2", "!a", "a=3"]) write(store, text);

@@ -10,6 +10,12 @@ const lease = fc.oneof(fc.constant("0"), fc.bigInt({ min: -(2n ** 63n), max: 2n 
 
 const put = { key: bytes, value: bytes, lease, prevKv: fc.boolean(), ignoreValue: fc.boolean(), ignoreLease: fc.boolean() };
 const append = { prefix: bytes, suffix: bytes, value: bytes, lease };
+/** Where there is one: what has none has no field for it. */
+const typed = <T>(one: fc.Arbitrary<T>) =>
+  fc.oneof(
+    one,
+    fc.tuple(one, bytes).map(([rest, contentType]) => ({ ...rest, contentType })),
+  );
 const remove = { key: bytes, end: bytes, prevKv: fc.boolean() };
 const range = {
   key: bytes,
@@ -41,9 +47,9 @@ const { txn } = fc.letrec<{ txn: TxnRequest; operation: Operation }>((tie) => ({
   }) as fc.Arbitrary<TxnRequest>,
   operation: fc.oneof(
     { maxDepth: 3 },
-    fc.record({ op: fc.constant("put"), ...put }),
+    typed(fc.record({ op: fc.constant("put"), ...put })),
     fc.record({ op: fc.constant("range"), ...range }),
-    fc.record({ op: fc.constant("append"), ...append }),
+    typed(fc.record({ op: fc.constant("append"), ...append })),
     fc.record({ op: fc.constant("delete"), ...remove }),
     (tie("txn") as fc.Arbitrary<TxnRequest>).map((request) => ({ op: "txn", ...request })),
   ) as fc.Arbitrary<Operation>,
@@ -52,8 +58,8 @@ const { txn } = fc.letrec<{ txn: TxnRequest; operation: Operation }>((tie) => ({
 const optional = <T>(one: fc.Arbitrary<T>) => fc.option(one, { nil: null });
 
 const bodies = fc.oneof(
-  fc.record({ kind: fc.constant("put"), ...put }),
-  fc.record({ kind: fc.constant("append"), ...append }),
+  typed(fc.record({ kind: fc.constant("put"), ...put })),
+  typed(fc.record({ kind: fc.constant("append"), ...append })),
   fc.record({ kind: fc.constant("delete"), ...remove }),
   txn.map((request) => ({ kind: "txn", ...request })),
   fc.record({ kind: fc.constant("compact"), revision: number }),

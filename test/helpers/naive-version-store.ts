@@ -92,12 +92,13 @@ export class NaiveVersionStore implements VersionStore {
     else this.#written.push(kv);
   }
 
-  put(key: Bytes, value: Bytes, lease: string): KeyValue {
+  put(key: Bytes, value: Bytes, lease: string, contentType?: Bytes): KeyValue {
     const old = this.get(key);
     const modRevision = this.openRevision;
     const again = old?.modRevision === modRevision;
     const version = old === undefined ? 1 : again ? old.version : old.version + 1;
-    const kv = { key, value, createRevision: old?.createRevision ?? modRevision, modRevision, version, lease };
+    const kind = contentType === undefined ? {} : { contentType };
+    const kv = { key, value, createRevision: old?.createRevision ?? modRevision, modRevision, version, lease, ...kind };
     this.#write(kv);
     return kv;
   }
@@ -167,7 +168,7 @@ export class NaiveVersionStore implements VersionStore {
   }
 
   #bytes(): number {
-    return this.#written.reduce((sum, kv) => sum + kv.key.length + kv.value.length + OVERHEAD, 0);
+    return this.#written.reduce((sum, kv) => sum + kv.key.length + kv.value.length + (kv.contentType?.length ?? 0) + OVERHEAD, 0);
   }
 
   sizeBytes(): number {

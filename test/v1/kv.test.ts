@@ -41,6 +41,34 @@ describe("/v1/kv", () => {
     expect(new Uint8Array(await reply.arrayBuffer())).toEqual(value);
   });
 
+  test("the content type is kept with each value, until somebody puts one without", async () => {
+    const type = "application/json; charset=utf-8";
+    const first = await ask("PUT", "/v1/kv/typed", { body: "{}", headers: { "content-type": type } });
+    const told = await ask("GET", "/v1/kv/typed");
+    expect(told.headers.get("content-type")).toBe(type);
+    expect([told.headers.get("x-content-type-options"), told.headers.get("content-security-policy")]).toEqual(["nosniff", "sandbox"]);
+    expect((await ask("HEAD", "/v1/kv/typed")).headers.get("content-type")).toBe(type);
+    expect((await ask("GET", "/v1/kv/typ?prefix")).json).toMatchObject({ kvs: [{ key: "typed", contentType: type }] });
+    const range = await ask("POST", "/v3/kv/range", { body: { key: "dHlwZWQ=" } });
+    expect((range.json!["kvs"] as object[]).map(Object.keys)).toEqual([["key", "create_revision", "mod_revision", "version", "value"]]);
+    await ask("POST", "/v3/kv/put", { body: { key: "dHlwZWQ=", value: "MQ==" } });
+    expect((await ask("GET", "/v1/kv/typed")).headers.get("content-type")).toBe("application/octet-stream");
+    const past = await ask("GET", `/v1/kv/typed?revision=${first.json!["revision"] as number}`);
+    expect(past.headers.get("content-type")).toBe(type);
+    await ask("PUT", "/v1/kv/typed", { body: "a=b", headers: { "content-type": "application/x-www-form-urlencoded" } });
+    expect((await ask("GET", "/v1/kv/typed")).headers.get("content-type")).toBe("application/octet-stream");
+    const line = await ask("POST", "/v1/kv/typed/", { body: "<p>", headers: { "content-type": "text/html" } });
+    expect((await ask("GET", line.headers.get("location")!)).headers.get("content-type")).toBe("text/html");
+    const op = { op: "put", key: "typed", value: "1", contentType: "text/csv" };
+    await ask("POST", "/v1/txn", { body: { success: [op] } });
+    expect(await ask("POST", "/v1/txn", { body: { success: [{ op: "put", key: "typed", lease: undefined }] } })).toMatchObject({
+      status: 200,
+    });
+    expect((await ask("GET", "/v1/kv/typed")).headers.get("content-type")).toBe("text/csv");
+    const late = await ask("PUT", "/v1/kv/typed", { body: "", headers: { "content-type": `text/${"x".repeat(200)}` } });
+    expect(late).toMatchObject({ status: 400, json: { field: "content-type" } });
+  });
+
   test("an ETag is a compare-and-swap", async () => {
     const first = await ask("PUT", "/v1/kv/cas", { body: "1", headers: { "if-none-match": "*" } });
     expect(first).toMatchObject({ status: 201, json: { created: true } });
@@ -276,4 +304,23 @@ describe("what every request of v1 is answered", () => {
     const answer = await ask("DELETE", "/v1/leases/404");
     expect([answer.status, answer.headers.get("content-length")]).toEqual([204, null]);
   });
+});
+
+test("content types are read back from the log, and from a snapshot", async () => {
+  const flags = ["--snapshot-count", "10"];
+  let own = await startQuorate({ flags });
+  const send = asking(() => own);
+  const { dataDir } = own;
+  try {
+    await send("PUT", "/v1/kv/kept", { body: "{}", headers: { "content-type": "application/json" } });
+    for (let round = 0; round < 2; round++) {
+      expect(await own.kill("SIGTERM")).toMatchObject({ code: 0 });
+      own = await startQuorate({ flags, dataDir });
+      const kept = await send("GET", "/v1/kv/kept");
+      expect([kept.text, kept.headers.get("content-type")]).toEqual(["{}", "application/json"]);
+      for (let at = 0; at < 30; at++) await send("PUT", `/v1/kv/fill/${at}`, { body: "x" });
+    }
+  } finally {
+    await own.stop();
+  }
 });

@@ -55,6 +55,14 @@ export const leaseParam = z
   .regex(/^[1-9]\d{0,18}$/, "must be a lease id: a decimal number up to 2^63 - 1")
   .describe("A lease id, decimal.");
 
+/** What a value is (RFC 9110 section 8.3); as it is told, so it is kept. */
+export const contentTypeField = z
+  .string()
+  .min(1)
+  .max(200)
+  .regex(/^[\x20-\x7e]+$/, "must be ASCII")
+  .describe("What the value is, such as text/plain; kept with it.");
+
 export const revisionParam = z.coerce.number().pipe(z.int().min(1));
 
 /** `true`, `1` or the bare name; `false` and `0`. */

@@ -5,17 +5,34 @@ import { utf8Decode } from "../../bytes/utf8.ts";
 import { errBadField, errKeyAbsent, isQuorateError } from "../../errors.ts";
 import { deleteOp, keysUnder, oneKey, putOp, readOf, txnOf } from "../../recipes/requests.ts";
 import { randomLease } from "../../recipes/session.ts";
-import { type KeyValue, type LeaseId, NO_LEASE } from "../../store/command.ts";
+import { type KeyValue, type LeaseId, NO_LEASE, type Operation as StoreOperation } from "../../store/command.ts";
 import { retryOf } from "../error-table.ts";
 import type { ApiReply } from "../exchange.ts";
 import { conditionHeaders, conditionsOf, idempotencyKey, matcherOf } from "./conditions.ts";
-import { durationField, flagParam, keyParam, leaseParam, revisionParam, waitParam } from "./fields.ts";
+import { contentTypeField, durationField, flagParam, keyParam, leaseParam, revisionParam, waitParam } from "./fields.ts";
 import { BYTES, type Call, type Operation, operation } from "./operation.ts";
 import { bytes, empty, etagOf, json } from "./reply.ts";
 import { within } from "./waiting.ts";
 import { bytesOut, bytesToJson, keyValueOut, keyValueToJson } from "./wire.ts";
 
 const params = z.object({ key: keyParam });
+const UNTYPED = "application/octet-stream";
+/** A page that somebody stored must not run as one of this origin. */
+const INERT = { "x-content-type-options": "nosniff", "content-security-policy": "sandbox" };
+/** What curl and forms say of any body: nothing is known of the value. */
+const FORM = "application/x-www-form-urlencoded";
+
+const typeHeader = {
+  "content-type": contentTypeField
+    .optional()
+    .describe(`Kept with the value, and told with it; left out or \`${FORM}\`, which curl says of anything: \`${UNTYPED}\`.`),
+};
+
+/** The part of a put or an append. */
+function typeOf(headers: { "content-type"?: string | undefined }): { contentType?: Bytes } {
+  const type = headers["content-type"];
+  return type === undefined || type === UNTYPED || type.startsWith(FORM) ? {} : { contentType: type as Bytes };
+}
 const PAGE_MAX = 10_000;
 const PAGE = 1_000;
 
@@ -89,7 +106,7 @@ async function readOne({ params: { key }, query, headers, store, services, signa
   if (kv === undefined) throw errKeyAbsent({ key: utf8Decode(key) });
   const head = headOf(kv);
   if (known !== undefined && isSame(kv)) return empty(304, revision, head);
-  return bytes(200, kv.value, "application/octet-stream", revision, head);
+  return bytes(200, kv.value, kv.contentType ?? UNTYPED, revision, { ...head, ...INERT });
 }
 
 /** What a cache must know: the value may change at any moment, so it is asked for anew, with the ETag. */
@@ -165,7 +182,7 @@ const put = operation({
     ttl: durationField.optional().describe("The key dies after so long, unless its lease is kept alive."),
     lease: leaseParam.optional().describe("The key dies with this lease."),
   }),
-  headers: conditionHeaders,
+  headers: conditionHeaders.extend(typeHeader),
   body: BYTES,
   replies: {
     200: { description: "It is put.", schema: putOut, headers: { ETag: "The revision at which it was put." } },
@@ -177,7 +194,7 @@ const put = operation({
     const own = await leaseFor(query, once, context, signal);
     const lease = own?.id ?? query.lease ?? NO_LEASE;
     try {
-      const writing = [{ ...putOp(key, body, lease), prevKv: true } as const, ...conditions.beside];
+      const writing = [{ ...putOp(key, body, lease), prevKv: true, ...typeOf(headers) } as StoreOperation, ...conditions.beside];
       const result = await store.txn(txnOf(conditions.compares, writing, conditions.looks), { signal, session: once });
       if (!result.succeeded) throw conditions.why(result.responses);
       const [first] = result.responses;
@@ -225,7 +242,7 @@ const append = operation({
   summary: "Puts a value under a new key, which begins with this one and goes on with the revision: the order of keys is that of commits.",
   params,
   query: z.object({ lease: leaseParam.optional() }),
-  headers: z.object({ "idempotency-key": idempotencyKey }),
+  headers: z.object({ "idempotency-key": idempotencyKey, ...typeHeader }),
   body: BYTES,
   replies: {
     201: {
@@ -234,8 +251,8 @@ const append = operation({
       headers: { Location: "Of the new key.", ETag: "The revision at which it was put." },
     },
   },
-  handle: async ({ params: { key: prefix }, query, body, store, once, signal }) => {
-    const request = txnOf([], [{ op: "append", prefix, suffix: EMPTY, value: body, lease: query.lease ?? NO_LEASE }]);
+  handle: async ({ params: { key: prefix }, query, headers, body, store, once, signal }) => {
+    const request = txnOf([], [{ op: "append", prefix, suffix: EMPTY, value: body, lease: query.lease ?? NO_LEASE, ...typeOf(headers) }]);
     const { responses, revision } = await store.txn(request, { signal, session: once });
     const [first] = responses;
     const key = first?.op === "append" ? first.key : prefix;

@@ -17,7 +17,7 @@ import {
   type TxnRequest,
   type TxnResult,
 } from "../../store/command.ts";
-import { leaseParam } from "./fields.ts";
+import { contentTypeField, leaseParam } from "./fields.ts";
 
 const base64 = z.strictObject({
   base64: z.string().refine((text) => decodeBase64(text) !== undefined, "must be padded standard base64"),
@@ -50,10 +50,11 @@ export const keyValueOut = z.object({
   modRevision: z.int(),
   version: z.int(),
   lease: z.string().optional(),
+  contentType: z.string().optional().describe("As it was told when the value was put."),
 });
 
 export function keyValueToJson(
-  { key, value, createRevision, modRevision, version, lease }: KeyValue,
+  { key, value, createRevision, modRevision, version, lease, contentType }: KeyValue,
   keysOnly = false,
 ): z.infer<typeof keyValueOut> {
   return {
@@ -63,6 +64,7 @@ export function keyValueToJson(
     modRevision,
     version,
     ...(lease === NO_LEASE ? {} : { lease }),
+    ...(contentType === undefined ? {} : { contentType }),
   };
 }
 
@@ -166,8 +168,9 @@ const putIn = z
     lease: leaseIn,
     keepLease: z.boolean().default(false).describe("The lease stays as it is."),
     prev: z.boolean().default(false).describe("Answer with what was there before."),
+    contentType: contentTypeField.optional(),
   })
-  .transform(({ key, value, lease, keepLease, prev }): StoreOperation => ({
+  .transform(({ key, value, lease, keepLease, prev, contentType }): StoreOperation => ({
     op: "put",
     key,
     value: value ?? EMPTY,
@@ -175,11 +178,21 @@ const putIn = z
     prevKv: prev,
     ignoreValue: value === undefined,
     ignoreLease: keepLease,
+    ...(contentType === undefined ? {} : { contentType: contentType as Bytes }),
   }));
 
 const appendIn = z
-  .strictObject({ op: z.literal("append"), prefix: bytesField, suffix: bytesField.default(EMPTY), value: valueField, lease: leaseIn })
-  .transform((append): StoreOperation => append);
+  .strictObject({
+    op: z.literal("append"),
+    prefix: bytesField,
+    suffix: bytesField.default(EMPTY),
+    value: valueField,
+    lease: leaseIn,
+    contentType: contentTypeField.optional(),
+  })
+  .transform(({ contentType, ...append }): StoreOperation =>
+    contentType === undefined ? append : { ...append, contentType: contentType as Bytes },
+  );
 
 const deleteIn = z
   .strictObject({ op: z.literal("delete"), ...keysShape, prev: z.boolean().default(false) })

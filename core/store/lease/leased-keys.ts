@@ -4,6 +4,13 @@ import { type KeyValue, type LeaseId, NO_LEASE } from "../command.ts";
 import type { VersionStore } from "../version-store-port.ts";
 import type { LeaseTable } from "./lease-table.ts";
 
+interface NewVersion {
+  readonly key: Bytes;
+  readonly value: Bytes;
+  readonly lease: LeaseId;
+  readonly contentType: Bytes | undefined;
+}
+
 export class LeasedKeys {
   readonly #store: VersionStore;
   readonly #leases: LeaseTable;
@@ -14,17 +21,17 @@ export class LeasedKeys {
   }
 
   /** @param lease "0" or a lease that exists. @returns the new version */
-  put(key: Bytes, value: Bytes, lease: LeaseId): KeyValue {
-    return this.replace(key, value, lease, this.#store.get(key));
+  put(key: Bytes, value: Bytes, lease: LeaseId, contentType?: Bytes): KeyValue {
+    return this.replace(this.#store.get(key), { key, value, lease, contentType });
   }
 
   /** As `put`, for a caller that has just read the live version. */
-  replace(key: Bytes, value: Bytes, lease: LeaseId, old: KeyValue | undefined): KeyValue {
+  replace(old: KeyValue | undefined, { key, value, lease, contentType }: NewVersion): KeyValue {
     if (old !== undefined && old.lease !== NO_LEASE && old.lease !== lease) this.#leases.detach(old.lease, key);
     // The table's own string for the id: one object shared by all keys of a lease.
     const shared = lease === NO_LEASE ? NO_LEASE : (this.#leases.get(lease)?.id ?? lease);
     if (shared !== NO_LEASE) this.#leases.attach(shared, key);
-    return this.#store.put(key, value, shared);
+    return this.#store.put(key, value, shared, contentType);
   }
 
   /** @returns the version that was live, undefined when the key was not there */

@@ -232,11 +232,11 @@ export class MemoryVersionStore implements VersionStore {
 
   // ---- writes
 
-  put(key: Bytes, value: Bytes, lease: LeaseId): KeyValue {
+  put(key: Bytes, value: Bytes, lease: LeaseId, contentType?: Bytes): KeyValue {
     const entry = this.#tree.find(key);
     const open = this.#revision + 1;
     if (entry === undefined) {
-      const kv = makeVersion(key, value, open, open, 1, lease);
+      const kv = makeVersion(key, value, open, open, 1, lease, contentType);
       this.#tree.setFound(key, kv);
       this.#added(kv);
       this.#pending.push(kv);
@@ -245,8 +245,8 @@ export class MemoryVersionStore implements VersionStore {
     const old = newestOf(entry);
     const again = old.modRevision === open;
     const kv = isLive(old)
-      ? makeVersion(old.key, value, old.createRevision, open, again ? old.version : old.version + 1, lease)
-      : makeVersion(old.key, value, open, open, 1, lease);
+      ? makeVersion(old.key, value, old.createRevision, open, again ? old.version : old.version + 1, lease, contentType)
+      : makeVersion(old.key, value, open, open, 1, lease, contentType);
     this.#write(entry, old, kv);
     return kv;
   }

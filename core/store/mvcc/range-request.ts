@@ -41,7 +41,7 @@ function passes(kv: KeyValue, request: RangeRequest): boolean {
 }
 
 const withoutValue = (kv: KeyValue): KeyValue =>
-  kv.value === EMPTY ? kv : makeVersion(kv.key, EMPTY, kv.createRevision, kv.modRevision, kv.version, kv.lease);
+  kv.value === EMPTY ? kv : makeVersion(kv.key, EMPTY, kv.createRevision, kv.modRevision, kv.version, kv.lease, kv.contentType);
 
 /** The answer for a range of one key. */
 export function answerSingle(request: RangeRequest, kv: KeyValue | undefined): RangeResult {

@@ -158,7 +158,8 @@ function checkLease(lease: LeaseId, { leases }: TransactionContext): void {
 function writePut(request: PutRequest, old: KeyValue | undefined, { keys }: TransactionContext): PutResult {
   const value = request.ignoreValue ? (old?.value ?? EMPTY) : request.value;
   const lease = request.ignoreLease ? (old?.lease ?? NO_LEASE) : request.lease;
-  keys.replace(request.key, value, lease, old);
+  const contentType = request.ignoreValue ? old?.contentType : request.contentType;
+  keys.replace(old, { key: request.key, value, lease, contentType });
   return { op: "put", prev: request.prevKv ? (old ?? null) : null };
 }
 
@@ -173,7 +174,7 @@ function writeAppend(request: AppendRequest, earlier: number, { store, keys }: T
   const number = String(store.openRevision).padStart(20, "0");
   const place = earlier === 0 ? "" : `.${String(earlier).padStart(4, "0")}`;
   const key = (request.prefix + ascii(number + place) + request.suffix) as Bytes;
-  keys.put(key, request.value, request.lease);
+  keys.put(key, request.value, request.lease, request.contentType);
   return { op: "append", key };
 }
 

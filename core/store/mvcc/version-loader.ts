@@ -20,6 +20,17 @@ export interface VersionLoaderOptions {
   readonly leases: LeaseTable;
 }
 
+export interface LoadedVersion {
+  /** null: that of the version before. */
+  readonly key: Bytes | null;
+  readonly value: Bytes;
+  readonly created: number;
+  readonly modified: number;
+  readonly version: number;
+  readonly lease: LeaseId;
+  readonly contentType: Bytes | undefined;
+}
+
 export class VersionLoader {
   readonly #options: VersionLoaderOptions;
   readonly #keys: Bytes[] = [];
@@ -48,10 +59,10 @@ export class VersionLoader {
   }
 
   /**
-   * The next version. @param key null: that of the version before
+   * The next version.
    * @returns what is wrong with it, or null
    */
-  version(key: Bytes | null, value: Bytes, created: number, modified: number, version: number, lease: LeaseId): string | null {
+  version({ key, value, created, modified, version, lease, contentType }: LoadedVersion): string | null {
     const { revision, compactedRevision, leases } = this.#options;
     const last = this.#newest;
     const again = key === null;
@@ -62,7 +73,7 @@ export class VersionLoader {
     // A version that was replaced may name a lease that is gone since; what is live must not (see #closeKey).
     const owner = lease === NO_LEASE ? NO_LEASE : (leases.get(lease)?.id ?? lease);
     const name = again ? last!.key : key;
-    const kv = version === 0 ? makeTombstone(name, modified) : makeVersion(name, value, created, modified, version, owner);
+    const kv = version === 0 ? makeTombstone(name, modified) : makeVersion(name, value, created, modified, version, owner, contentType);
     const fault = again ? null : this.#closeKey();
     this.#add(kv, again ? last : null);
     return fault;

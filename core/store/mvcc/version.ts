@@ -1,7 +1,7 @@
 /**
  * One version of a key: how it is made, measured and hashed; and the history of a key that has more than one.
  *
- * Every KeyValue is made here, so that all have one hidden class. A key with one version costs that object alone; the history object
+ * Every KeyValue is made here, so that all have one hidden class; those with a content type have another, so that the others do not pay. A key with one version costs that object alone; the history object
  * exists only while there are older versions that a reader may still ask for.
  */
 import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
@@ -17,7 +17,9 @@ export function makeVersion(
   modRevision: number,
   version: number,
   lease: LeaseId,
+  contentType?: Bytes,
 ): KeyValue {
+  if (contentType !== undefined) return { key, value, createRevision, modRevision, version, lease, contentType };
   return { key, value, createRevision, modRevision, version, lease };
 }
 
@@ -27,7 +29,8 @@ export function makeTombstone(key: Bytes, modRevision: number): KeyValue {
 
 export const isLive = (kv: KeyValue): boolean => kv.version > 0;
 
-export const versionBytes = (kv: KeyValue): number => kv.key.length + kv.value.length + VERSION_OVERHEAD_BYTES;
+export const versionBytes = (kv: KeyValue): number =>
+  kv.key.length + kv.value.length + (kv.contentType === undefined ? 0 : kv.contentType.length) + VERSION_OVERHEAD_BYTES;
 
 /** Mixes four bytes into a hash: a round of MurmurHash3 (Appleby, public domain). */
 function mix(hash: number, word: number): number {
@@ -99,6 +102,7 @@ export function versionHash(kv: KeyValue): number {
   h = hashNumber(h, kv.createRevision);
   h = hashNumber(h, kv.modRevision);
   h = hashNumber(h, kv.version);
+  if (kv.contentType !== undefined) h = hashBytes(h, kv.contentType);
   return finishHash(kv.lease === NO_LEASE ? h : hashBytes(h, kv.lease));
 }
 
