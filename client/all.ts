@@ -2,11 +2,14 @@
  * The entry `quorate/client/all`: a client with every recipe as a method. Whoever bundles for the edge takes `quorate/client` and the
  * functions themselves, of which only those that are used cost anything; here all of them are always there.
  */
+import { type BarrierWait, type CloseOptions, barrierState, closeBarrier, openBarrier, waitAtBarrier } from "../core/recipes/barrier.ts";
 import { type Leadership, campaign, electionState, observeElection, runAsLeader } from "../core/recipes/election.ts";
 import { type AddOptions, Sequence, addToCounter, deleteCounter, readCounter, setCounter } from "../core/recipes/counter.ts";
+import { checkFence } from "../core/recipes/fence.ts";
 import { type Hold, type HoldJson, resumeHold } from "../core/recipes/hold.ts";
 import { type LockOptions, acquireLock, lockState, tryLock, withLock } from "../core/recipes/lock.ts";
 import { acquireLocks } from "../core/recipes/locks.ts";
+import { enterRendezvous } from "../core/recipes/rendezvous.ts";
 import { type RwOptions, acquireRead, acquireWrite, rwState } from "../core/recipes/rwlock.ts";
 import { type SemaphoreOptions, acquirePermits, semaphoreState, tryPermits } from "../core/recipes/semaphore.ts";
 import { Session, type SessionOptions } from "../core/recipes/session.ts";
@@ -74,6 +77,24 @@ export class FullClient extends Client {
       tryAcquire: (permits = 1, options?: Options) => tryPermits(this, name, { ...options, permits, limit }),
       available: async () => (await semaphoreState(this, name)).available,
     };
+  }
+
+  barrier(name: string) {
+    return {
+      close: (options?: CloseOptions) => closeBarrier(this, name, options),
+      open: () => openBarrier(this, name),
+      wait: (options?: BarrierWait) => waitAtBarrier(this, name, options),
+      state: () => barrierState(this, name),
+    };
+  }
+
+  rendezvous(name: string, parties: number) {
+    return { enter: (options?: TurnOptions) => enterRendezvous(this, name, parties, options) };
+  }
+
+  /** Just before an act outside the store: whether the fence is as high as the highest that was ever shown. */
+  fence(name: string, fence: bigint) {
+    return checkFence(this, name, fence);
   }
 
   election(name: string) {

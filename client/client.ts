@@ -36,5 +36,8 @@ export * from "../core/recipes/lock.ts";
 export * from "../core/recipes/locks.ts";
 export * from "../core/recipes/rwlock.ts";
 export * from "../core/recipes/semaphore.ts";
+export * from "../core/recipes/barrier.ts";
+export * from "../core/recipes/rendezvous.ts";
 export * from "../core/recipes/election.ts";
 export * from "../core/recipes/counter.ts";
+export * from "../core/recipes/fence.ts";

@@ -158,6 +158,34 @@ describe("recipes as methods", () => {
     expect(await one.withLock(prefix, async (held) => held.signal.aborted, { ttl: "5s" })).toBe(false);
   });
 
+  test("of every kind run on this server", async () => {
+    const [a, b] = [connectAll(server.url), connectAll(server.url)];
+    const name = prefix;
+    const readers = [await a.rwlock(name).read({ ttl: "5s" }), await b.rwlock(name).read({ ttl: "5s" })];
+    const writing = a.rwlock(name).write({ ttl: "5s" });
+    for (const reader of readers) await reader.release();
+    await (await writing).release();
+    await using permits = await a.semaphore(name, 2).acquire(2, { ttl: "5s" });
+    expect([await b.semaphore(name, 2).tryAcquire(1, { ttl: "5s" }), await b.semaphore(name).available()]).toEqual([null, 0]);
+    await a.barrier(name).close();
+    const passed = b.barrier(name).wait();
+    expect(await a.barrier(name).open()).toBe(true);
+    await passed;
+    const parties = await Promise.all([a, b].map((q) => q.rendezvous(name, 2).enter({ ttl: "5s" })));
+    expect(new Set(parties.map(({ generation }) => generation)).size).toBe(1);
+    await Promise.all(parties.map((party) => party.leave()));
+    await using both = await a.locks([`${name}x`, `${name}y`], { ttl: "5s" });
+    expect(both.holds).toHaveLength(2);
+    expect([await a.fence(name, permits.fence), await a.fence(name, permits.fence - 1n)]).toMatchObject([
+      { accepted: true },
+      { accepted: false },
+    ]);
+    const done = new AbortController();
+    let led = 0n;
+    await b.runAsLeader(name, async (leadership) => ((led = leadership.term), done.abort()), { data: "b", ttl: "5s", signal: done.signal });
+    expect([led > 0n, await a.election(name).leader()]).toEqual([true, null]);
+  });
+
   test("hand a hold from one process to another", async () => {
     const [one, other] = [connectAll(server.url), connectAll(server.url)];
     const hold = await one.lock(prefix, { ttl: "5s" });
