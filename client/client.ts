@@ -41,3 +41,5 @@ export * from "../core/recipes/rendezvous.ts";
 export * from "../core/recipes/election.ts";
 export * from "../core/recipes/counter.ts";
 export * from "../core/recipes/fence.ts";
+export * from "../core/recipes/task.ts";
+export * from "../core/recipes/topic.ts";

@@ -42,6 +42,8 @@ const RECIPES: Readonly<Record<string, string>> = {
   session: "Session",
   counter: "addToCounter, readCounter, Sequence",
   tokens: "attenuate, presign, readToken",
+  topic: "publish, subscribe, readCursor, moveCursor",
+  task: "directTask, reportProgress, taskState",
 };
 
 describe("size of the client", async () => {

@@ -9,6 +9,7 @@ import { lockOperations } from "./locks.ts";
 import { rwlockOperations } from "./rwlocks.ts";
 import { semaphoreOperations } from "./semaphores.ts";
 import { tokenOperations } from "./tokens.ts";
+import { taskOperations, topicOperations } from "./topics.ts";
 import { txnOperations } from "./txn.ts";
 import { watchOperations } from "./watch.ts";
 
@@ -25,5 +26,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...rendezvousOperations,
   ...fenceOperations,
   ...counterOperations,
+  ...topicOperations,
+  ...taskOperations,
   ...tokenOperations,
 ];
