@@ -23,7 +23,7 @@ export interface ConnectOptions {
   /** Default: the host's. */
   readonly fetch?: Fetch | undefined;
   readonly retry?: RetryOptions | undefined;
-  /** Of an edge function's context: keeps it alive for renewals and releases that go on behind the answer. */
+  /** Of an edge function's context: keeps it alive for renewals and releases, which go on behind the answer. */
   readonly waitUntil?: ((work: Promise<unknown>) => void) | undefined;
   /** How the store is spoken to. Default: the v1 API; `quorate/client/etcd` has etcd's. */
   readonly wire?: Wire | undefined;
@@ -66,6 +66,7 @@ export function connect(options: ConnectOptions | string): Client {
     sleep: (ms, signal) => place.sleep(ms, signal),
     randomBytes: (count) => place.randomBytes(count),
     background: (work) => waitUntil?.(work),
+    carriesOn: waitUntil !== undefined,
   };
   const store = new HttpStore({
     wire: given.wire ?? v1Wire(),

@@ -146,6 +146,23 @@ describe("faults", () => {
   });
 });
 
+test("where work goes on behind the answer, nobody waits for a release", async () => {
+  const behind: Promise<unknown>[] = [];
+  const edge = store.client({ waitUntil: (work) => void behind.push(work) });
+  for (const { network } of [edge, one]) network.latencyMs = () => 40;
+  const answer = async ({ q }: TestClient, name: string): Promise<number> => {
+    {
+      await using _hold = await q.lock(name);
+    }
+    return store.time.now;
+  };
+  const took = async (client: TestClient, name: string): Promise<number> => -store.time.now + (await store.run(answer(client, name)));
+  // A grant, and the lock; and to wait for it, the release and the end of the session.
+  expect([await took(edge, "a"), await took(one, "b")]).toEqual([160, 320]);
+  await store.run(Promise.all(behind));
+  expect([store.keys(), store.leases()]).toEqual([{}, []]);
+});
+
 describe("runs", () => {
   async function story(seed: number): Promise<string> {
     await using mine = await TestStore.start({ seed });

@@ -84,6 +84,8 @@ export interface Host {
    * may do nothing.
    */
   background(work: Promise<unknown>): void;
+  /** What `background` is given is carried to its end though the answer is out, so nobody has to wait for a release. */
+  readonly carriesOn?: boolean;
 }
 
 /** Where a recipe runs. */

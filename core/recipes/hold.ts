@@ -99,7 +99,10 @@ export class Hold {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#entered = Math.min(this.#entered, 1);
-    await this.release();
+    const release = this.release();
+    const { host } = this.context;
+    if (!host.carriesOn) return release;
+    host.background(release.catch(() => {})); // what cannot be released now ends with its TTL
   }
 
   toJSON(): HoldJson {

@@ -14,7 +14,7 @@ export default {
     const q = connectAll({ url: env.STORE, waitUntil: (work) => context.waitUntil(work) });
     const { pathname } = new URL(request.url);
     if (pathname === "/count") {
-      // Released behind the answer or before it, but released.
+      // Released behind the answer.
       await using hold = await q.lock("worker", { ttl: "10s" });
       const seen = Number((await q.kv.get("count"))?.value ?? 0);
       const { succeeded } = await q
