@@ -25,7 +25,12 @@ import {
 } from "./limits.ts";
 import { splitProtocols } from "./protocol-split.ts";
 import type { Refusal } from "./refusal-notices.ts";
+import type { WebSockets } from "./web-sockets.ts";
 import type { ListenerTls } from "./tls/listener-tls.ts";
+
+/** Node from 24.9 on asks whether to upgrade; earlier ones upgrade whoever says so, as clients do that would like HTTP/2. */
+const [NODE_MAJOR = 0, NODE_MINOR = 0] = process.versions.node.split(".").map(Number);
+const ASKS_BEFORE_UPGRADE = NODE_MAJOR > 24 || (NODE_MAJOR === 24 && NODE_MINOR >= 9);
 
 export interface HttpListenerOptions {
   readonly table: RouteTable;
@@ -38,6 +43,8 @@ export interface HttpListenerOptions {
   readonly onError: (error: unknown, request: { readonly method: string; readonly path: string }) => void;
   /** Takes connections that speak HTTP/2. Left out: nobody does. */
   readonly onHttp2?: (socket: Socket) => void;
+  /** Takes requests that become WebSockets. Left out: none does. */
+  readonly webSockets?: Pick<WebSockets, "accepts" | "take">;
   /** Left out: plain connections. */
   readonly tls?: ListenerTls;
   /** Told of each connection that TLS has turned away, and why. */
@@ -124,6 +131,11 @@ export class HttpListener implements DirectPath {
       });
     }
     if (options.tls !== undefined) guard(server as HttpsServer, options.tls, (socket, reason) => this.#refused(socket, reason));
+    if (options.webSockets !== undefined && ASKS_BEFORE_UPGRADE) {
+      server.on("upgrade", (request, socket, head) => {
+        options.webSockets!.take(request, socket, head, this.certificateNameOf(request));
+      });
+    }
     server.prependListener("connection", (socket: Socket) => {
       this.#incoming.add(socket);
       socket.once("close", () => this.#incoming.delete(socket));
@@ -143,6 +155,7 @@ export class HttpListener implements DirectPath {
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEPALIVE_MS,
       noDelay: true,
+      shouldUpgradeCallback: (request: IncomingMessage) => this.#becomesSocket(request),
     };
     if (tls === undefined) return createServer(options, handle);
     let used = tls.current();
@@ -210,6 +223,13 @@ export class HttpListener implements DirectPath {
       clearInterval(sweep);
       clearTimeout(cut);
     });
+  }
+
+  /** What does not is answered as any other request, and told there whatever is wrong with it. */
+  #becomesSocket(request: IncomingMessage): boolean {
+    const { access, webSockets, tls } = this.#options;
+    if (webSockets?.accepts(request) !== true || this.#closing) return false;
+    return access.anyHost || tls !== undefined || access.refuseHost(headerOf(request, "host")) === undefined;
   }
 
   #handle(request: IncomingMessage, response: ServerResponse): void {

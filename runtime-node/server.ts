@@ -19,7 +19,8 @@ import { type App, ETCD_VERSION, createApp, createMetricsApp } from "../core/api
 import type { Route } from "../core/api/exchange.ts";
 import { grpcServices } from "../core/api/grpc/services.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
-import { v1Routes } from "../core/api/v1/routes.ts";
+import { type V1Sockets, v1Routes, v1Sockets } from "../core/api/v1/routes.ts";
+import type { V1Deps } from "../core/api/v1/services.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
 import { type Service, v3Services } from "../core/api/v3/services.ts";
@@ -43,6 +44,7 @@ import type { Settings } from "./settings.ts";
 import { finishNewCluster, forceNewCluster } from "./snapshot/force-new-cluster.ts";
 import type { ListenerTls } from "./tls/listener-tls.ts";
 import type { MemberTls } from "./tls/member-tls.ts";
+import { WebSockets } from "./web-sockets.ts";
 import { isTls } from "./tls/certificate-names.ts";
 import { clientTls, memberTls } from "./tls/tls-settings.ts";
 import { after, clock, every, pause, pauseMs, randomBytes, randomId, randomSeed } from "./timing.ts";
@@ -114,6 +116,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const ticking = setInterval(() => replica.tick(), Math.min(TICK_MS_MAX, settings["heartbeat-interval"]));
   const listeners: HttpListener[] = [];
   let grpc: GrpcServer | null = null;
+  let webSockets: WebSockets | null = null;
   const authenticator = new Authenticator({
     member: replica,
     passwords,
@@ -125,6 +128,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   });
   const views = viewsOf(settings, replica, authenticator, logger);
   const close = async (): Promise<void> => {
+    webSockets?.close();
     await Promise.all([grpc?.close(), ...listeners.map((listener) => listener.close())]);
     views.watch.stop();
     clearInterval(ticking);
@@ -161,8 +165,9 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       (refusal) => onNotice("warn", "a client was turned away", { ...refusal }),
       () => clock.monotonicMs(),
     );
+    webSockets = new WebSockets({ sockets: views.sockets, access: app.access, every, onError: shared.onError });
     const listening = { settings, shared, listeners, onRefused, ...(tls === undefined ? {} : { tls }) };
-    const bound = await listenOn({ ...listening, urls: settings["listen-client-urls"], served: app, onHttp2: accept });
+    const bound = await listenOn({ ...listening, urls: settings["listen-client-urls"], served: app, onHttp2: accept, webSockets });
     if (settings["listen-peer-urls"] !== undefined) await transport.listen();
     clientUrls = settings["advertise-client-urls"] ?? bound.map(advertised);
     if (settings["listen-metrics-urls"] !== undefined) {
@@ -263,6 +268,7 @@ interface Views {
   readonly routes: Route[];
   readonly services: readonly Service[];
   readonly watch: WatchService;
+  readonly sockets: V1Sockets;
 }
 
 function viewsOf(settings: Settings, member: Replica, authenticator: Authenticator, logger: Logger): Views {
@@ -280,24 +286,23 @@ function viewsOf(settings: Settings, member: Replica, authenticator: Authenticat
   });
   const onInternalError = (error: unknown): void => logger.error({ error }, "a request of the v3 API failed");
   const routes = v3Routes({ services, watch, authenticator, maxRequestBytes, onInternalError });
-  routes.push(
-    ...v1Routes({
-      member,
-      authenticator,
-      maxTxnOps: settings["max-txn-ops"],
-      maxRequestBytes,
-      minLeaseTtlSeconds: minLeaseTtlSeconds(settings),
-      pause,
-      after,
-      randomBytes,
-      wallMs: () => clock.wallMs(),
-      monotonicMs: () => clock.monotonicMs(),
-      onInternalError: (error) => logger.error({ error }, "a request of the v1 API failed"),
-      version: packageVersion(),
-    }),
-  );
+  const v1: V1Deps = {
+    member,
+    authenticator,
+    maxTxnOps: settings["max-txn-ops"],
+    maxRequestBytes,
+    minLeaseTtlSeconds: minLeaseTtlSeconds(settings),
+    pause,
+    after,
+    randomBytes,
+    wallMs: () => clock.wallMs(),
+    monotonicMs: () => clock.monotonicMs(),
+    onInternalError: (error) => logger.error({ error }, "a request of the v1 API failed"),
+    version: packageVersion(),
+  };
+  routes.push(...v1Routes(v1));
   if (settings["enable-v2"]) routes.push(...v2Routes({ member, authenticator, now: () => clock.wallMs() }));
-  return { routes, services, watch };
+  return { routes, services, watch, sockets: v1Sockets(v1) };
 }
 
 interface GrpcOptions {
@@ -340,10 +345,11 @@ interface ListenOptions {
   readonly listeners: HttpListener[];
   readonly tls?: ListenerTls;
   readonly onHttp2?: (socket: Socket) => void;
+  readonly webSockets?: WebSockets;
   readonly onRefused: (refusal: Refusal) => void;
 }
 
-async function listenOn({ urls, served, settings, shared, listeners, tls, onHttp2, onRefused }: ListenOptions) {
+async function listenOn({ urls, served, settings, shared, listeners, tls, onHttp2, webSockets, onRefused }: ListenOptions) {
   const fallback = fetchFallback(served, shared.onError, tls);
   const bound: ClientUrl[] = [];
   for (const url of urls) {
@@ -356,6 +362,7 @@ async function listenOn({ urls, served, settings, shared, listeners, tls, onHttp
       connectionsMax: settings["max-connections"],
       fallback,
       ...(onHttp2 === undefined ? {} : { onHttp2 }),
+      ...(webSockets === undefined ? {} : { webSockets }),
       ...(secure && tls !== undefined ? { tls } : {}),
       onRefused,
     });

@@ -67,9 +67,9 @@ export class Dispatcher {
     if (entry === undefined) return methodNotAllowed(request, found);
     const { operation } = entry;
     if (request.body.length > this.#services.maxRequestBytes) throw errRequestTooLarge();
-    const member = await this.#memberFor(request);
+    const member = await memberFor(this.#services, request);
     const params = check(operation.params, paramsOf(entry, segments), "path");
-    const query = check(operation.query, queryOf(operation, request.query), "query");
+    const query = checkedQuery(operation, request);
     const headers = check(operation.headers, headersOf(operation, request), "header");
     const body = bodyOf(operation, request);
     await this.#catchUp(request);
@@ -90,15 +90,6 @@ export class Dispatcher {
       services: this.#services,
     });
     return hasEvents(operation) ? { ...reply, headers: { ...reply.headers, vary: "accept" } } : reply;
-  }
-
-  /** @throws QuorateError invalidAuthToken, userEmpty */
-  async #memberFor(request: ApiRequest): Promise<Member> {
-    const { authenticator } = this.#services;
-    const credentials = credentialsOf(request);
-    if (/^basic /i.test(credentials.header("authorization") ?? "")) return authenticator.basicMemberFor(credentials);
-    await authenticator.prepare(credentials);
-    return authenticator.memberFor(credentials);
   }
 
   /** Reads that follow one another at several members never go back: a member that is behind waits, or says so. */
@@ -139,6 +130,19 @@ export async function callerOf(request: ApiRequest, { authenticator }: V1Service
   if (/^basic /i.test(credentials.header("authorization") ?? "")) return authenticator.basicCaller(credentials);
   await authenticator.prepare(credentials);
   return authenticator.callerOf(credentials);
+}
+
+/** As whoever asks may use it. @throws QuorateError invalidAuthToken, userEmpty */
+export async function memberFor({ authenticator }: Pick<V1Services, "authenticator">, request: ApiRequest): Promise<Member> {
+  const credentials = credentialsOf(request);
+  if (/^basic /i.test(credentials.header("authorization") ?? "")) return authenticator.basicMemberFor(credentials);
+  await authenticator.prepare(credentials);
+  return authenticator.memberFor(credentials);
+}
+
+/** The checked query of a request. @throws QuorateError badField */
+export function checkedQuery(operation: Operation, request: ApiRequest): object {
+  return check(operation.query, queryOf(operation, request.query), "query");
 }
 
 /** Who asks: by the header as everywhere, or by `?token=` where a link is all there is. */
@@ -271,7 +275,8 @@ function check(schema: z.ZodObject | undefined, fields: Readonly<Record<string, 
   throw badField(result.error, place);
 }
 
-function badField({ issues }: z.ZodError, place: string): QuorateError {
+/** The first field that cannot be taken. @param place the name of the whole, where it is at fault */
+export function badField({ issues }: z.ZodError, place: string): QuorateError {
   const [issue] = issues;
   const path = (issue?.path ?? []).map(String).join(".");
   const field = path === "" ? place : path;

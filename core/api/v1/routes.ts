@@ -1,10 +1,15 @@
 /** The v1 API: one route, behind which the operations are. */
-import type { Route } from "../exchange.ts";
-import { Dispatcher } from "./dispatch.ts";
+import { errInternal, isQuorateError } from "../../errors.ts";
+import type { ApiReply, ApiRequest, Route } from "../exchange.ts";
+import { Dispatcher, checkedQuery, memberFor } from "./dispatch.ts";
+import { MemberStore } from "./member-store.ts";
 import { openApiOf } from "./openapi.ts";
 import { operation } from "./operation.ts";
 import { OPERATIONS } from "./operations.ts";
+import { problemReply } from "./problem.ts";
 import { json } from "./reply.ts";
+import { type WatchAsked, checkWatch, watchOperation } from "./watch.ts";
+import { type TextSocket, WatchSocket } from "./watch-socket.ts";
 import { type V1Deps, v1Services } from "./services.ts";
 import { z } from "zod";
 
@@ -17,6 +22,35 @@ export function v1Routes(deps: V1Deps): Route[] {
   const document = v1Document(deps.version);
   const dispatcher = new Dispatcher(v1Services(deps), [...OPERATIONS, description(document)]);
   return ["/v1", "/v1/*"].map((path) => ({ method: "*", path, kind: "unary", handle: (request) => dispatcher.handle(request) }));
+}
+
+/** How a host that speaks WebSockets serves them. */
+export interface V1Sockets {
+  /** Whether a GET of this path may become a WebSocket. */
+  isAt(path: string): boolean;
+  /** Before the upgrade. @returns what to do with the socket, or the reply that refuses it */
+  open(request: ApiRequest): Promise<((socket: TextSocket) => void) | ApiReply>;
+}
+
+export function v1Sockets(deps: V1Deps): V1Sockets {
+  const services = v1Services(deps);
+  return {
+    isAt: (path) => path === watchOperation.path,
+    open: async (request) => {
+      try {
+        const asked = checkedQuery(watchOperation, request) as WatchAsked;
+        const first = [asked.key, asked.prefix, asked.from].every((one) => one === undefined) ? undefined : asked;
+        const member = await memberFor(services, request);
+        const watching = { member, store: new MemberStore(member, services) };
+        if (first !== undefined) checkWatch(watching, first);
+        return (socket) => new WatchSocket(socket, watching, services).run(first);
+      } catch (error) {
+        const known = isQuorateError(error) ? error : undefined;
+        if (known === undefined) services.onInternalError(error);
+        return problemReply(known ?? errInternal());
+      }
+    },
+  };
 }
 
 function description(document: unknown): ReturnType<typeof operation> {

@@ -11,7 +11,7 @@ import { flagParam, optionalBytesParam, waitParam } from "./fields.ts";
 import { type Call, type Operation, operation } from "./operation.ts";
 import { empty, json } from "./reply.ts";
 import { type ServerEvent, eventStream, lastEventId, wantsEvents, within } from "./waiting.ts";
-import { bytesOut, bytesToJson, keyValueOut, keyValueToJson, rangeIn } from "./wire.ts";
+import { type Keys, bytesOut, bytesToJson, isOne, keyValueOut, keyValueToJson, rangeIn } from "./wire.ts";
 
 const changeOut = z.object({
   type: z.enum(["put", "delete"]),
@@ -51,7 +51,7 @@ const watch = operation({
   tag: "watch",
   summary: "Tells of changes of keys.",
   description:
-    "With `Accept: text/event-stream` a stream without end. Otherwise the changes after `after`; with `wait`, and none yet, the first ones to come, or 204.",
+    'With `Accept: text/event-stream` a stream without end. Otherwise the changes after `after`; with `wait`, and none yet, the first ones to come, or 204. Asked to become a WebSocket it does: the ranges are then watched by messages such as `{"id": "a", "watch": {"prefix": "jobs/", "after": 41}}`, ended by `{"id": "a", "cancel": true}`, and what happens comes as `{id, event, data}` with the events of the stream, `error` and `end`.',
   query: watchQuery,
   replies: {
     200: {
@@ -66,43 +66,57 @@ const watch = operation({
 
 type WatchCall = Call<unknown, z.output<typeof watchQuery>>;
 
-function rangeOf({ query: { key, prefix, from, to } }: WatchCall): KeyRange {
-  if ([key, prefix, from].filter((one) => one !== undefined).length !== 1 || (to !== undefined && from === undefined)) {
-    throw errBadField("key", "key: exactly one of key, prefix and from is to be given");
-  }
+/** What a watch is asked for, however it came. */
+export interface WatchAsked extends Keys {
+  /** Left out: from now on. */
+  readonly after?: number | undefined;
+  readonly noPut: boolean;
+  readonly noDelete: boolean;
+  readonly prev: boolean;
+}
+
+/** Who watches. */
+export type Watching = Pick<Call, "member" | "store">;
+
+function rangeOf({ key, prefix, from, to }: Keys): KeyRange {
+  if (!isOne({ key, prefix, from, to })) throw errBadField("key", "key: exactly one of key, prefix and from is to be given");
   if (key === EMPTY) throw errBadField("key", "key: must not be empty");
   return rangeIn({ key, prefix, from, to });
 }
 
-function requestOf(call: WatchCall, startRevision: number, signal: AbortSignal): WatchRequest {
-  const { noPut, noDelete, prev } = call.query;
-  return { ...rangeOf(call), startRevision, noPut, noDelete, prevKv: prev, signal };
+function requestOf(asked: WatchAsked, startRevision: number, signal: AbortSignal): WatchRequest {
+  const { noPut, noDelete, prev } = asked;
+  return { ...rangeOf(asked), startRevision, noPut, noDelete, prevKv: prev, signal };
 }
 
-function stream(call: WatchCall): ApiReply {
-  const range = rangeOf(call);
-  // Asked for once here, so that a refusal is a reply and no event.
-  call.member.store.range(readOf(range, { limit: 1, countOnly: true }));
-  return eventStream(call.services, (signal) => events(call, signal));
+/** So that a refusal is told before anything else is. @throws QuorateError badField, permissionDenied, … */
+export function checkWatch({ member }: Pick<Watching, "member">, asked: WatchAsked): void {
+  member.store.range(readOf(rangeOf(asked), { limit: 1, countOnly: true }));
 }
 
-async function* events(call: WatchCall, signal: AbortSignal): AsyncGenerator<ServerEvent> {
-  const { store } = call.member;
-  let after = lastEventId(call.request) ?? call.query.after ?? store.revision;
+/** `open`, `change` and `reset`, until the signal fires. */
+export async function* changesOf({ member, store }: Watching, asked: WatchAsked, signal: AbortSignal): AsyncGenerator<ServerEvent> {
+  let after = asked.after ?? member.store.revision;
   yield { event: "open", id: after, data: { revision: after } };
   while (!signal.aborted) {
     try {
-      for await (const batch of call.store.watch(requestOf(call, after + 1, signal))) {
+      for await (const batch of store.watch(requestOf(asked, after + 1, signal))) {
         after = batch.revision;
         yield { event: "change", id: after, data: changesToJson(batch) };
       }
     } catch (error) {
       if (!isQuorateError(error) || error.reason !== "compacted") throw error;
-      const { revision } = store;
+      const { revision } = member.store;
       yield { event: "reset", id: revision, data: { compactRevision: error.details["compactRevision"], revision } };
       after = revision;
     }
   }
+}
+
+function stream(call: WatchCall): ApiReply {
+  const asked = { ...call.query, after: lastEventId(call.request) ?? call.query.after };
+  checkWatch(call, asked);
+  return eventStream(call.services, (signal) => changesOf(call, asked, signal));
 }
 
 async function poll(call: WatchCall): Promise<ApiReply> {
@@ -112,7 +126,7 @@ async function poll(call: WatchCall): Promise<ApiReply> {
 }
 
 async function firstOf(call: WatchCall, after: number, signal: AbortSignal): Promise<WatchBatch | undefined> {
-  for await (const batch of call.store.watch(requestOf(call, after + 1, signal))) return batch;
+  for await (const batch of call.store.watch(requestOf(call.query, after + 1, signal))) return batch;
   signal.throwIfAborted();
   return undefined;
 }
@@ -130,5 +144,7 @@ function changeToJson({ type, kv, prev }: WatchEvent): z.infer<typeof changeOut>
     revision: kv.modRevision,
   };
 }
+
+export { watch as watchOperation };
 
 export const watchOperations: readonly Operation[] = [watch];

@@ -76,14 +76,15 @@ const keysShape = {
 };
 const ONE_OF = "must have exactly one of key, prefix and from";
 
-interface Keys {
+export interface Keys {
   readonly key?: Bytes | undefined;
   readonly prefix?: Bytes | undefined;
   readonly from?: Bytes | undefined;
   readonly to?: Bytes | undefined;
 }
 
-const isOne = ({ key, prefix, from, to }: Keys): boolean =>
+/** One of them is given. */
+export const isOne = ({ key, prefix, from, to }: Keys): boolean =>
   [key, prefix, from].filter((one) => one !== undefined).length === 1 && (to === undefined || from !== undefined);
 
 /** The range that the fields name. An empty prefix is everything. */
