@@ -7,6 +7,7 @@ import { type Leadership, campaign, electionState, observeElection, runAsLeader 
 import { type AddOptions, Sequence, addToCounter, deleteCounter, readCounter, setCounter } from "../core/recipes/counter.ts";
 import { checkFence } from "../core/recipes/fence.ts";
 import { type Hold, type HoldJson, resumeHold } from "../core/recipes/hold.ts";
+import { Limiter, type LimiterOptions } from "../core/recipes/limiter.ts";
 import { type LockOptions, acquireLock, lockState, tryLock, withLock } from "../core/recipes/lock.ts";
 import { acquireLocks } from "../core/recipes/locks.ts";
 import { enterRendezvous } from "../core/recipes/rendezvous.ts";
@@ -47,6 +48,10 @@ export class FullClient extends Client {
 
   lockState(name: string) {
     return lockState(this, name);
+  }
+
+  limiter(name: string, options?: LimiterOptions): Limiter {
+    return new Limiter(this, name, options);
   }
 
   rwlock(name: string) {

@@ -43,3 +43,6 @@ export * from "../core/recipes/counter.ts";
 export * from "../core/recipes/fence.ts";
 export * from "../core/recipes/task.ts";
 export * from "../core/recipes/topic.ts";
+export { type Rule } from "../core/recipes/gcra.ts";
+export { type TakeOptions, type Taken, limitRule, setLimit, takeFromLimit } from "../core/recipes/limit.ts";
+export * from "../core/recipes/limiter.ts";

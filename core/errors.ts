@@ -132,6 +132,11 @@ export function errConflict(message: string, details: ErrorDetails = {}): Quorat
   return new QuorateError("aborted", "conflict", message, details);
 }
 
+/** What a rate limit allows is used up. */
+export const errLimited = make("resourceExhausted", "limited", "the rate limit is used up");
+/** Others change the same at the same time, again and again. */
+export const errContended = make("resourceExhausted", "contended", "too many do this at the same time");
+
 // ---- sessions
 /** A command with a lower number than the session's last one: whoever sends it has lost count. */
 export function errSequencePassed(sequence: number, last: number): QuorateError {

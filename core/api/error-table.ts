@@ -56,6 +56,8 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   sessionLost: row("aborted"),
   held: row("aborted", "safe"),
   conflict: row("aborted"),
+  limited: row("resourceExhausted", "safe"),
+  contended: row("resourceExhausted", "safe"),
   sequencePassed: row("failedPrecondition"),
   resultNotKept: row("failedPrecondition"),
   noLeader: row("unavailable", "safe"),

@@ -44,6 +44,7 @@ const RECIPES: Readonly<Record<string, string>> = {
   tokens: "attenuate, presign, readToken",
   topic: "publish, subscribe, readCursor, moveCursor",
   task: "directTask, reportProgress, taskState",
+  limiter: "Limiter",
 };
 
 describe("size of the client", async () => {

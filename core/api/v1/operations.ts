@@ -5,6 +5,7 @@ import { electionOperations } from "./elections.ts";
 import { counterOperations } from "./counters.ts";
 import { kvOperations } from "./kv.ts";
 import { leaseOperations } from "./leases.ts";
+import { limitOperations } from "./limits.ts";
 import { lockOperations } from "./locks.ts";
 import { rwlockOperations } from "./rwlocks.ts";
 import { semaphoreOperations } from "./semaphores.ts";
@@ -28,5 +29,6 @@ export const OPERATIONS: readonly Operation[] = [
   ...counterOperations,
   ...topicOperations,
   ...taskOperations,
+  ...limitOperations,
   ...tokenOperations,
 ];
