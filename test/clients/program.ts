@@ -81,6 +81,11 @@ export class Program {
     }
   }
 
+  /** Sends a signal, and waits for nothing. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
   /** Sends a signal and waits for the end. */
   async kill(signal: NodeJS.Signals = "SIGTERM"): Promise<CommandResult> {
     this.#child.kill(signal);
