@@ -14,9 +14,12 @@ import { enterRendezvous } from "../core/recipes/rendezvous.ts";
 import { type RwOptions, acquireRead, acquireWrite, rwState } from "../core/recipes/rwlock.ts";
 import { type SemaphoreOptions, acquirePermits, semaphoreState, tryPermits } from "../core/recipes/semaphore.ts";
 import { Session, type SessionOptions } from "../core/recipes/session.ts";
+import { type Progress, deleteTask, directTask, forgetWorker, reportProgress, taskState } from "../core/recipes/task.ts";
 import type { TurnOptions } from "../core/recipes/turns.ts";
 import { Client, type ConnectOptions, connect } from "./connect.ts";
+import { Topic } from "./topic.ts";
 import { type Data, dataOf } from "./txn.ts";
+import { type Codec, text } from "./values.ts";
 
 export * from "./client.ts";
 
@@ -95,6 +98,23 @@ export class FullClient extends Client {
 
   rendezvous(name: string, parties: number) {
     return { enter: (options?: TurnOptions) => enterRendezvous(this, name, parties, options) };
+  }
+
+  /** Without a codec, events are text. */
+  topic(name: string): Topic<string>;
+  topic<T, In>(name: string, codec: Codec<T, In>): Topic<T, In>;
+  topic(name: string, codec: Codec<unknown> = text as Codec<unknown>): Topic<unknown> {
+    return new Topic(this, name, codec);
+  }
+
+  task(name: string) {
+    return {
+      direct: (spec: Data, ifRevision?: number) => directTask(this, name, dataOf(spec), ifRevision),
+      report: (worker: string, progress: Progress, session: Session) => reportProgress(this, name, worker, progress, session.id),
+      state: () => taskState(this, name),
+      forget: (worker: string) => forgetWorker(this, name, worker),
+      delete: () => deleteTask(this, name),
+    };
   }
 
   /** Just before an act outside the store: whether the fence is as high as the highest that was ever shown. */

@@ -22,7 +22,8 @@ export { type CacheStorage, NearCache, type NearCacheOptions, type SavedCache } 
 export { type Outcome, isUnknown, outcomeOf } from "./outcome.ts";
 export { type Data, type Guard, Txn, TxnBranch, type TxnDone, type TxnFound, type TxnStep } from "./txn.ts";
 export { type Act, type PresignOptions, type Restriction, attenuate, presign, readToken } from "./tokens.ts";
-export { type Codec, type StandardSchema, bytes, json, text } from "./values.ts";
+export { type SubscribeOptions, Topic, type TopicMessage } from "./topic.ts";
+export { type Codec, type StandardSchema, type SyncCodec, bytes, json, text } from "./values.ts";
 export type { Wire } from "./wire.ts";
 
 export { QuorateError, isQuorateError } from "../core/errors.ts";

@@ -13,6 +13,12 @@ export interface Codec<T, In = T> {
   decode(value: Bytes): T | Promise<T>;
 }
 
+/** One that needs no waiting: its bytes can be given to any recipe that takes some. */
+export interface SyncCodec<T> extends Codec<T> {
+  encode(value: T): Bytes;
+  decode(value: Bytes): T;
+}
+
 /** The part of Standard Schema that is used. */
 export interface StandardSchema<In = unknown, Out = In> {
   readonly "~standard": {
@@ -27,12 +33,12 @@ type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] };
 
-export const text: Codec<string> = { encode: utf8Encode, decode: utf8Decode };
+export const text: SyncCodec<string> = { encode: utf8Encode, decode: utf8Decode };
 
-export const bytes: Codec<Uint8Array> = { encode: fromUint8Array, decode: toUint8Array };
+export const bytes: SyncCodec<Uint8Array> = { encode: fromUint8Array, decode: toUint8Array };
 
 /** JSON; with a schema, a value is checked before it is written, and what the schema makes of it is what is read. */
-export function json<T = unknown>(): Codec<T>;
+export function json<T = unknown>(): SyncCodec<T>;
 export function json<In, Out>(schema: StandardSchema<In, Out>): Codec<Out, In>;
 export function json(schema?: StandardSchema): Codec<unknown> {
   if (schema === undefined) return { encode: writeJson, decode: readJson };

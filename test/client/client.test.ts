@@ -186,6 +186,46 @@ describe("recipes as methods", () => {
     expect([led > 0n, await a.election(name).leader()]).toEqual([true, null]);
   });
 
+  test("topics tell everybody the same, and a consumer where it was", async () => {
+    const [a, b] = [connectAll(server.url), connectAll(server.url)];
+    const news = a.topic(prefix, json<{ n: number }>());
+    for (const n of [1, 2, 3]) await news.publish({ n });
+    const twice = await Promise.all([4, 4].map((n) => news.publish({ n }, { idempotencyKey: "four" })));
+    expect(twice[0]).toBe(twice[1]);
+    const follow = async (count: number) => {
+      const seen: number[] = [];
+      for await (const message of b.topic(prefix, json<{ n: number }>()).subscribe({ consumer: "c" })) {
+        if (message.kind === "reset") throw new Error("nothing was removed");
+        seen.push(message.value.n);
+        await message.ack();
+        if (seen.length === count) break;
+      }
+      return seen;
+    };
+    expect([await follow(2), await follow(2)]).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+    const stale = [news.subscribe({ consumer: "d" }), news.subscribe({ consumer: "d" })];
+    const [one, two] = (await Promise.all(stale.map((events) => events.next()))).map(({ value }) => value!);
+    if (one?.kind !== "event" || two?.kind !== "event") throw new Error("events were expected");
+    await one.ack();
+    await expect(two.ack()).rejects.toMatchObject({ reason: "conflict" });
+    for (const events of stale) await events.return();
+  });
+
+  test("tasks show who is at work, and who was lost", async () => {
+    const all = connectAll(server.url);
+    const task = all.task(prefix);
+    await task.direct("move");
+    const [lost, done] = [await all.session({ ttl: "5s" }), await all.session({ ttl: "5s" })];
+    await task.report("a", { state: "running", percent: 10 }, lost);
+    await task.report("b", { state: "done" }, done);
+    await Promise.all([lost.end(), done.end()]);
+    const { spec, workers } = await task.state();
+    expect([spec, workers.map(({ worker, state }) => `${worker} ${state}`).toSorted()]).toEqual(["move", ["a lost", "b done"]]);
+  });
+
   test("hand a hold from one process to another", async () => {
     const [one, other] = [connectAll(server.url), connectAll(server.url)];
     const hold = await one.lock(prefix, { ttl: "5s" });

@@ -40,6 +40,7 @@ const RECIPES: Readonly<Record<string, string>> = {
   fence: "checkFence",
   election: "campaign, observeElection, runAsLeader",
   session: "Session",
+  "typed topic": "Topic",
   counter: "addToCounter, readCounter, Sequence",
   tokens: "attenuate, presign, readToken",
   topic: "publish, subscribe, readCursor, moveCursor",
