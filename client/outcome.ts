@@ -13,9 +13,9 @@ export type Outcome<T> =
 /** As of the port of the recipes; a server that stopped does not say how far it came either. */
 const UNKNOWN: ReadonlySet<string> = new Set(["leaderChanged", "timeout", "connectionLost", "stopped"]);
 
-/** Of the error of a write: nobody knows whether it was done. */
+/** Of the error of a write: nobody knows whether it was done. A server that knows no more says so itself, in `outcome`. */
 export function isUnknown(error: unknown): error is QuorateError {
-  return isQuorateError(error) && UNKNOWN.has(error.reason);
+  return isQuorateError(error) && (UNKNOWN.has(error.reason) || error.details["outcome"] === "unknown");
 }
 
 /** A write's outcome as a value. @throws what is no `QuorateError`: a signal's reason, or a bug */

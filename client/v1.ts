@@ -116,7 +116,7 @@ function readsOnly({ success, failure }: TxnRequest): boolean {
   return [...success, ...failure].every(({ op }) => op === "range");
 }
 
-function errorIn({ type: _, title: __, status, code, detail, outcome: ___, ...details }: Problem): QuorateError {
+function errorIn({ type: _, title: __, status, code, detail, ...details }: Problem): QuorateError {
   const reason = code.replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase());
   return new QuorateError(CODES[status] ?? "unknown", reason, detail, details);
 }

@@ -86,6 +86,17 @@ describe("tracked files", () => {
   });
 });
 
+describe("the package", () => {
+  test("has a source for each of its entries", () => {
+    type Entries = Readonly<Record<string, string | { readonly default: string }>>;
+    const { exports } = JSON.parse(readFileSync(join(PROJECT_ROOT, "package.json"), "utf8")) as { exports: Entries };
+    const built = Object.values(exports).flatMap((entry) => (typeof entry === "string" ? [] : [entry.default]));
+    expect(built.length).toBeGreaterThan(3);
+    const sources = built.map((path) => path.replace(/^\.\/dist\//, "").replace(/\.js$/, ".ts"));
+    expect(sources.filter((source) => !product.some(({ path }) => path === source))).toEqual([]);
+  });
+});
+
 describe("sources of the product", () => {
   test("begin with what the file owns", () => {
     expect(product.filter(({ text }) => !/^(#!.*\n)?\/\*\*/.test(text)).map(({ path }) => path)).toEqual([]);

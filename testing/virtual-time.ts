@@ -93,6 +93,8 @@ export class VirtualTime {
 class CountedDigests {
   pending = 0;
   readonly #subtle = globalThis.crypto.subtle;
+  /** What another one, begun before, has put there. */
+  readonly #before = Object.getOwnPropertyDescriptor(this.#subtle, "digest");
 
   constructor() {
     const digest = this.#subtle.digest.bind(this.#subtle);
@@ -104,6 +106,7 @@ class CountedDigests {
   }
 
   close(): void {
-    Reflect.deleteProperty(this.#subtle, "digest");
+    if (this.#before === undefined) Reflect.deleteProperty(this.#subtle, "digest");
+    else Object.defineProperty(this.#subtle, "digest", this.#before);
   }
 }

@@ -335,6 +335,18 @@ describe("connect()", () => {
     expect((await q.kv.get(`${prefix}a`))?.version).toBe(1);
   });
 
+  test("what stands between may answer, and the server may not know itself", async () => {
+    const answered = (status: number, body: string) =>
+      connect({ url: "http://x", retry: { attempts: 2 }, fetch: async () => new Response(body, { status }) }).kv;
+    for (const body of ["<html>bad gateway</html>", "", "{}"]) {
+      expect(await outcomeOf(answered(502, body).put("a", "1"))).toMatchObject({ kind: "unknown", error: { reason: "connectionLost" } });
+    }
+    const problem = (outcome: string) => JSON.stringify({ status: 500, code: "storage_failed", detail: "no", outcome });
+    expect((await outcomeOf(answered(500, problem("unknown")).put("a", "1"))).kind).toBe("unknown");
+    expect((await outcomeOf(answered(500, problem("none")).put("a", "1"))).kind).toBe("failed");
+    await expect(answered(200, '{"succeeded":true,"resu').get("a")).rejects.toMatchObject({ reason: "connectionLost" });
+  });
+
   test("a call ends when nobody waits for it any more, with the reason given", async () => {
     const gone = new AbortController();
     const stuck = connect({
