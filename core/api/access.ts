@@ -16,6 +16,8 @@ const V1 = {
     "etag, location, quorate-create-revision, quorate-lease, quorate-revision, quorate-version, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after",
 };
 
+const PREFLIGHT: ApiReply = { status: 200, headers: {}, body: EMPTY };
+
 export interface AccessOptions {
   /** Origins, or `*`. */
   readonly corsOrigins: readonly string[];
@@ -60,9 +62,12 @@ export class Access {
   }
 
   /** CORS headers for an origin and a path; undefined when it may not read the reply. */
-  corsFor(origin: string | undefined, path: string): Readonly<Record<string, string>> | undefined {
+  corsFor(origin: string | undefined, path: string, isPreflight = false): Readonly<Record<string, string>> | undefined {
     const allowed = this.openToAll ? "*" : origin !== undefined && this.#origins.has(origin) ? origin : undefined;
     if (allowed === undefined) return undefined;
+    if (!isPreflight && path.startsWith("/v1/")) {
+      return { "access-control-allow-origin": allowed, "access-control-expose-headers": V1["access-control-expose-headers"] };
+    }
     return {
       "access-control-allow-headers": HEADERS_ALLOWED,
       "access-control-allow-methods": METHODS_ALLOWED,
@@ -80,12 +85,12 @@ export class Access {
     // Caches on the way keep replies to v1; who may read one depends on the origin, unless everybody may.
     if (!this.openToAll && path.startsWith("/v1/"))
       headers["vary"] = headers["vary"] === undefined ? "origin" : `${headers["vary"]}, origin`;
-    return Object.assign(headers, this.corsFor(origin, path));
+    return Object.assign(headers, this.corsFor(origin, path, reply === PREFLIGHT));
   }
 
   /** What OPTIONS is answered with, whatever the path. */
   preflight(): ApiReply {
-    return { status: 200, headers: {}, body: EMPTY };
+    return PREFLIGHT;
   }
 }
 

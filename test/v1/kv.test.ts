@@ -293,6 +293,7 @@ describe("what every request of v1 is answered", () => {
     expect(preflight.headers.get("access-control-allow-headers")).toContain("if-match");
     const put = await ask("PUT", "/v1/kv/cors", { body: "1", headers: { origin: "https://app.example" } });
     expect(put.headers.get("access-control-expose-headers")).toContain("etag");
+    expect(put.headers.get("access-control-allow-headers")).toBeNull(); // asked for, and told, beforehand
     expect(put.headers.get("vary")).toBe("origin");
     const other = await ask("GET", "/v1/kv/cors", { headers: { origin: "https://evil.example" } });
     expect([other.headers.get("access-control-allow-origin"), other.headers.get("vary")]).toEqual([null, "origin"]);

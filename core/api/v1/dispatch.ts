@@ -13,6 +13,7 @@ import {
   errWaitCanceled,
   isQuorateError,
 } from "../../errors.ts";
+import { assert } from "../../invariant.ts";
 import type { Member } from "../../replica/member.ts";
 import type { CommandSession } from "../../store/sessions.ts";
 import type { Caller } from "../auth/authorised-member.ts";
@@ -23,22 +24,33 @@ import { problemReply } from "./problem.ts";
 import { REVISION } from "./reply.ts";
 import type { V1Services } from "./services.ts";
 
-/** An operation and how its path is cut. */
-interface Entry {
+/** An operation, and what is known of it before any request. */
+export interface Entry {
   readonly operation: Operation;
+  /** How its path is cut. */
   readonly segments: readonly Segment[];
+  /** Fields of path and query that are bytes: see `bytesParam`. */
+  readonly bytes: ReadonlySet<string>;
+  readonly hasEvents: boolean;
 }
 
 type Segment = { readonly is: "text"; readonly text: string } | { readonly is: "param" | "rest"; readonly name: string };
 
 export class Dispatcher {
   readonly #services: V1Services;
-  readonly #entries: readonly Entry[];
+  /** By the first segment after `/v1`, which is never a parameter. */
+  readonly #entries = new Map<string, Entry[]>();
 
   constructor(services: V1Services, operations: readonly Operation[]) {
     this.#services = services;
     // What is written out goes before what may be anything.
-    this.#entries = operations.map((operation) => ({ operation, segments: segmentsOf(operation.path) })).sort(bySpeciality);
+    for (const entry of operations.map(entryOf).sort(bySpeciality)) {
+      const [, first] = entry.segments;
+      assert(first?.is === "text", () => `an operation at ${entry.operation.path}`);
+      const known = this.#entries.get(first.text);
+      if (known === undefined) this.#entries.set(first.text, [entry]);
+      else known.push(entry);
+    }
   }
 
   /** Never throws: what goes wrong is a reply. */
@@ -60,7 +72,7 @@ export class Dispatcher {
 
   async #answer(request: ApiRequest): Promise<ApiReply> {
     const segments = request.path.split("/").slice(1);
-    const found = this.#entries.filter((entry) => matches(entry.segments, segments));
+    const found = (this.#entries.get(segments[1] ?? "") ?? []).filter((entry) => matches(entry.segments, segments));
     if (found.length === 0) throw errNothingThere(request.path);
     const method = request.method === "HEAD" ? "GET" : request.method;
     const entry = found.find(({ operation }) => operation.method === method);
@@ -69,13 +81,14 @@ export class Dispatcher {
     if (request.body.length > this.#services.maxRequestBytes) throw errRequestTooLarge();
     const member = await memberFor(this.#services, request);
     const params = check(operation.params, paramsOf(entry, segments), "path");
-    const query = checkedQuery(operation, request);
+    const query = checkedQuery(entry, request);
     const headers = check(operation.headers, headersOf(operation, request), "header");
     const body = bodyOf(operation, request);
     await this.#catchUp(request);
     const store = new MemberStore(member, this.#services);
     const once = await onceOf(request);
     const context = { store, host: this.#services.host };
+    let hungUp: AbortSignal | undefined; // most requests do not wait, and need none
     const reply = await operation.handle({
       params,
       query,
@@ -86,10 +99,12 @@ export class Dispatcher {
       store,
       once,
       context,
-      signal: hangUp(request),
+      get signal() {
+        return (hungUp ??= hangUp(request));
+      },
       services: this.#services,
     });
-    return hasEvents(operation) ? { ...reply, headers: { ...reply.headers, vary: "accept" } } : reply;
+    return entry.hasEvents ? { ...reply, headers: { ...reply.headers, vary: "accept" } } : reply;
   }
 
   /** Reads that follow one another at several members never go back: a member that is behind waits, or says so. */
@@ -141,8 +156,8 @@ export async function memberFor({ authenticator }: Pick<V1Services, "authenticat
 }
 
 /** The checked query of a request. @throws QuorateError badField */
-export function checkedQuery(operation: Operation, request: ApiRequest): object {
-  return check(operation.query, queryOf(operation, request.query), "query");
+export function checkedQuery(entry: Entry, request: ApiRequest): object {
+  return check(entry.operation.query, queryOf(entry, request.query), "query");
 }
 
 /** Who asks: by the header as everywhere, or by `?token=` where a link is all there is. */
@@ -156,6 +171,16 @@ export function credentialsOf(request: ApiRequest): Credentials {
     header: (name) => (name === "authorization" ? authorization : request.header(name)),
     certificateName: request.certificateName,
     act: { method: request.method === "HEAD" ? "GET" : request.method, path: rest === "" ? request.path : `${request.path}?${rest}` },
+  };
+}
+
+export function entryOf(operation: Operation): Entry {
+  const fields = Object.entries({ ...operation.params?.shape, ...operation.query?.shape });
+  return {
+    operation,
+    segments: segmentsOf(operation.path),
+    bytes: new Set(fields.filter(([, field]) => (field as z.ZodType).meta()?.["bytes"] === true).map(([name]) => name)),
+    hasEvents: Object.values(operation.replies).some(({ events }) => events !== undefined),
   };
 }
 
@@ -185,24 +210,15 @@ function matches(segments: readonly Segment[], sent: readonly string[]): boolean
   return segments.every((segment, at) => (segment.is === "text" ? segment.text === sent[at] : sent[at] !== "" || segment.is === "rest"));
 }
 
-function paramsOf({ operation, segments }: Entry, sent: readonly string[]): Record<string, string> {
+function paramsOf({ bytes, segments }: Entry, sent: readonly string[]): Record<string, string> {
   const params: Record<string, string> = {};
   for (const [at, segment] of segments.entries()) {
     if (segment.is === "text") continue;
     const raw = segment.is === "rest" ? sent.slice(at).join("/") : sent[at]!;
-    const read = isBytes(operation.params?.shape[segment.name]) ? decodeBytes : decode;
+    const read = bytes.has(segment.name) ? decodeBytes : decode;
     params[segment.name] = read(raw, segment.name);
   }
   return params;
-}
-
-/** Told by its schema: see `bytesParam`. */
-function isBytes(field: z.core.$ZodType | undefined): boolean {
-  return (field as z.ZodType | undefined)?.meta()?.["bytes"] === true;
-}
-
-function hasEvents({ replies }: Operation): boolean {
-  return Object.values(replies).some(({ events }) => events !== undefined);
 }
 
 /** Percent-encoding of bytes (RFC 3986 section 2.1). @throws QuorateError badField */
@@ -217,7 +233,7 @@ function decode(text: string, field: string): string {
   return utf8Decode(decodeBytes(text, field));
 }
 
-function queryOf({ query: schema }: Operation, query: string): Record<string, string | string[]> {
+function queryOf({ bytes }: Entry, query: string): Record<string, string | string[]> {
   const found: Record<string, string | string[]> = {};
   for (const part of query === "" ? [] : query.split("&")) {
     const equals = part.indexOf("=");
@@ -225,7 +241,7 @@ function queryOf({ query: schema }: Operation, query: string): Record<string, st
     const key = decode(name, "query");
     if (key === "token" || key === "") continue; // says who asks
     const plain = value.replaceAll("+", "%20");
-    const text = isBytes(schema?.shape[key]) ? decodeBytes(plain, key) : decode(plain, key);
+    const text = bytes.has(key) ? decodeBytes(plain, key) : decode(plain, key);
     const before = found[key];
     found[key] = before === undefined ? text : [...(Array.isArray(before) ? before : [before]), text];
   }
@@ -265,7 +281,7 @@ function check(schema: z.ZodObject | undefined, fields: Readonly<Record<string, 
     if (name !== undefined) throw errBadField(name, `${name} is no parameter of this request: it takes none`);
     return {};
   }
-  const result = (place === "query" ? schema.strict() : schema).safeParse(fields);
+  const result = schema.safeParse(fields);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   if (issue?.code === "unrecognized_keys") {

@@ -82,10 +82,17 @@ const read = operation({
 
 type ReadCall = Call<z.output<typeof params>, z.output<typeof readQuery>, { "if-none-match"?: string | undefined }>;
 
-async function readOne({ params: { key }, query, headers, store, services, signal }: ReadCall): Promise<ApiReply> {
+async function readOne(call: ReadCall): Promise<ApiReply> {
+  const {
+    params: { key },
+    query,
+    headers,
+    store,
+    services,
+  } = call;
   checkKey(key);
   const known = headers["if-none-match"] === undefined ? undefined : matcherOf(headers["if-none-match"]);
-  const options = { signal, serializable: query.serializable };
+  const options = { serializable: query.serializable };
   const look = async (): Promise<{ kv: KeyValue | undefined; revision: number }> => {
     const { kvs, revision } = await store.range(readOf(oneKey(key), { revision: query.revision ?? 0 }), options);
     return { kv: kvs[0], revision };
@@ -95,7 +102,7 @@ async function readOne({ params: { key }, query, headers, store, services, signa
   let seen = await look();
   if (query.wait !== undefined && query.revision === undefined && isSame(seen.kv)) {
     const { revision } = seen;
-    const changed = await within(services, query.wait, signal, async (until) => {
+    const changed = await within(services, query.wait, call.signal, async (until) => {
       for await (const _ of store.watch({ ...oneKey(key), startRevision: revision + 1, signal: until })) return true;
       until.throwIfAborted();
       return undefined;
@@ -120,7 +127,7 @@ function headOf({ modRevision, createRevision, version, lease }: KeyValue): Reco
   };
 }
 
-async function list({ params: { key: prefix }, query, store, signal }: ReadCall): Promise<ApiReply> {
+async function list({ params: { key: prefix }, query, store }: ReadCall): Promise<ApiReply> {
   if (query.wait !== undefined) throw errBadField("wait", "wait: a prefix is watched by /v1/watch");
   const page = query.cursor === undefined ? null : readCursor(query.cursor, prefix);
   const limit = query.limit ?? PAGE;
@@ -129,7 +136,7 @@ async function list({ params: { key: prefix }, query, store, signal }: ReadCall)
     { key: page?.from ?? key, end },
     { limit, revision: page?.revision ?? query.revision ?? 0, keysOnly: query.keysOnly },
   );
-  const { kvs, more, count, revision: now } = await store.range(request, { signal, serializable: query.serializable });
+  const { kvs, more, count, revision: now } = await store.range(request, { serializable: query.serializable });
   const revision = request.revision === 0 ? now : request.revision;
   const before = page?.before ?? 0;
   const cursor = more ? writeCursor({ from: `${kvs.at(-1)!.key}\0` as Bytes, revision, before: before + kvs.length }) : undefined;
@@ -188,14 +195,14 @@ const put = operation({
     200: { description: "It is put.", schema: putOut, headers: { ETag: "The revision at which it was put." } },
     201: { description: "It is put, and was not there before.", schema: putOut },
   },
-  handle: async ({ params: { key }, query, headers, body, store, once, context, signal }) => {
+  handle: async ({ params: { key }, query, headers, body, store, once, context }) => {
     checkKey(key);
     const conditions = conditionsOf(headers, key);
-    const own = await leaseFor(query, once, context, signal);
+    const own = await leaseFor(query, once, context);
     const lease = own?.id ?? query.lease ?? NO_LEASE;
     try {
       const writing = [{ ...putOp(key, body, lease), prevKv: true, ...typeOf(headers) } as StoreOperation, ...conditions.beside];
-      const result = await store.txn(txnOf(conditions.compares, writing, conditions.looks), { signal, session: once });
+      const result = await store.txn(txnOf(conditions.compares, writing, conditions.looks), { session: once });
       if (!result.succeeded) throw conditions.why(result.responses);
       const [first] = result.responses;
       const created = first?.op === "put" && first.prev === null;
@@ -215,7 +222,6 @@ async function leaseFor(
   { ttl, lease }: { ttl?: number | undefined; lease?: LeaseId | undefined },
   once: Call["once"],
   context: Call["context"],
-  signal: AbortSignal,
 ): Promise<{ id: LeaseId; ttl: number } | null> {
   if (ttl === undefined) return null;
   if (lease !== undefined) throw errBadField("ttl", "ttl: the key dies with the lease that is named, or after its own time");
@@ -223,7 +229,7 @@ async function leaseFor(
   if (seconds < 1) throw errBadField("ttl", "ttl: must be at least 1s");
   // Of a request that is repeated, the same one.
   const id = once === undefined ? randomLease(context) : leaseOfOnce(once.client);
-  await context.store.grant(id, seconds, { signal });
+  await context.store.grant(id, seconds);
   return { id, ttl: seconds };
 }
 
@@ -251,9 +257,9 @@ const append = operation({
       headers: { Location: "Of the new key.", ETag: "The revision at which it was put." },
     },
   },
-  handle: async ({ params: { key: prefix }, query, headers, body, store, once, signal }) => {
+  handle: async ({ params: { key: prefix }, query, headers, body, store, once }) => {
     const request = txnOf([], [{ op: "append", prefix, suffix: EMPTY, value: body, lease: query.lease ?? NO_LEASE, ...typeOf(headers) }]);
-    const { responses, revision } = await store.txn(request, { signal, session: once });
+    const { responses, revision } = await store.txn(request, { session: once });
     const [first] = responses;
     const key = first?.op === "append" ? first.key : prefix;
     const location = `/v1/kv/${key.split("/").map(percentEncoded).join("/")}`;
@@ -274,12 +280,11 @@ const remove = operation({
   query: z.object({ prefix: flagParam.describe("All keys that begin so.") }),
   headers: conditionHeaders,
   replies: { 200: { description: "It is gone.", schema: z.object({ deleted: z.int(), revision: z.int() }) } },
-  handle: async ({ params: { key }, query, headers, store, once, signal }) => {
+  handle: async ({ params: { key }, query, headers, store, once }) => {
     if (key === EMPTY) throw errBadField("key", "key: an empty one would be everything; POST /v1/txn can do that");
     const conditions = conditionsOf(headers, key);
     const range = query.prefix ? keysUnder(key) : oneKey(key);
     const result = await store.txn(txnOf(conditions.compares, [deleteOp(range), ...conditions.beside], conditions.looks), {
-      signal,
       session: once,
     });
     if (!result.succeeded) throw conditions.why(result.responses);

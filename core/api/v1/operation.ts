@@ -101,6 +101,7 @@ export function operation<
   H extends z.ZodObject = NoFields,
   B extends z.ZodType | typeof BYTES = z.ZodType<undefined>,
 >(spec: OperationSpec<P, Q, H, B>): Operation {
-  // The fields were checked against the very schemas that the types are of.
-  return spec as unknown as Operation;
+  // The fields were checked against the very schemas that the types are of. Made strict here, once: unknown parameters are refused.
+  const query = spec.query?.strict();
+  return { ...spec, ...(query === undefined ? {} : { query }) } as unknown as Operation;
 }

@@ -1,7 +1,7 @@
 /** The v1 API: one route, behind which the operations are. */
 import { errInternal, isQuorateError } from "../../errors.ts";
 import type { ApiReply, ApiRequest, Route } from "../exchange.ts";
-import { Dispatcher, checkedQuery, memberFor } from "./dispatch.ts";
+import { Dispatcher, checkedQuery, entryOf, memberFor } from "./dispatch.ts";
 import { MemberStore } from "./member-store.ts";
 import { openApiOf } from "./openapi.ts";
 import { operation } from "./operation.ts";
@@ -34,11 +34,12 @@ export interface V1Sockets {
 
 export function v1Sockets(deps: V1Deps): V1Sockets {
   const services = v1Services(deps);
+  const entry = entryOf(watchOperation);
   return {
     isAt: (path) => path === watchOperation.path,
     open: async (request) => {
       try {
-        const asked = checkedQuery(watchOperation, request) as WatchAsked;
+        const asked = checkedQuery(entry, request) as WatchAsked;
         const first = [asked.key, asked.prefix, asked.from].every((one) => one === undefined) ? undefined : asked;
         const member = await memberFor(services, request);
         const watching = { member, store: new MemberStore(member, services) };
