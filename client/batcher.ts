@@ -64,11 +64,19 @@ export class Batcher {
     }
     for (const [at, waiting] of together.entries()) {
       const result = results[at] ?? errConnectionLost("the batch", "its answer is not whole");
-      if (!isQuorateError(result)) waiting.answer(waiting.part.read(result));
+      if (!isQuorateError(result)) read(waiting, result);
       // By itself it is asked again as often, and at as many endpoints, as any call.
       else if (isPassing(result) && (repeatable || !isUnknown(result))) void settle(waiting);
       else waiting.fail(result);
     }
+  }
+}
+
+function read({ part, answer, fail }: Waiting, result: object): void {
+  try {
+    answer(part.read(result));
+  } catch (error) {
+    fail(errConnectionLost("the batch", error)); // something between has answered, or cut it short
   }
 }
 

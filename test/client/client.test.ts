@@ -280,6 +280,14 @@ describe("calls of one moment", () => {
     expect(outcomes.map(({ kind }) => kind)).toEqual(["done", "done", "unknown", "unknown"]);
   });
 
+  test("of a batch whose answer is none, nothing is known", async () => {
+    for (const body of ['{"results":[{},{}]}', '{"results":[]}', "{}", "[]"]) {
+      const { kv } = connect({ url: "http://x", retry: { attempts: 1 }, fetch: async () => new Response(body) });
+      const outcomes = await Promise.all(["a", "b"].map((key) => outcomeOf(kv.put(key, "1"))));
+      expect(outcomes).toMatchObject([{ kind: "unknown" }, { kind: "unknown" }]);
+    }
+  });
+
   test("more than a batch can hold go in several", async () => {
     let requests = 0;
     const keys = connect({ url: server.url, fetch: (url, init) => (requests++, fetch(url, init)) }).keys(prefix);
