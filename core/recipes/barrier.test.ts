@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { withEachFault } from "../../test/helpers/each-fault.ts";
 import { RecipeLab } from "../../test/helpers/recipe-lab.ts";
 import { ascii } from "../bytes/bytes.ts";
-import { barrierState, closeBarrier, openBarrier, waitAtBarrier } from "./barrier.ts";
+import { barrierState, closeBarrier, observeBarrier, openBarrier, waitAtBarrier } from "./barrier.ts";
 import { putOp, txnOf } from "./requests.ts";
 
 let lab: RecipeLab;
@@ -78,6 +78,28 @@ test("a session that finds it closed by another is not kept", async () => {
   await close();
   const { before, session } = await close({ ttl: "10s" });
   expect([before, session, lab.leases()]).toEqual([true, null, []]);
+});
+
+test("observeBarrier() tells of each change, and goes on after a compaction", async () => {
+  const client = lab.client();
+  const stop = new AbortController();
+  const seen: (number | null)[] = [];
+  void (async () => {
+    for await (const { closed } of observeBarrier(client.context, "x", stop.signal)) seen.push(closed);
+    seen.push(-1);
+  })();
+  await lab.advance(0);
+  const first = await close();
+  await open();
+  await lab.advance(0);
+  client.pause();
+  const second = await close();
+  await lab.compact();
+  client.resume();
+  await lab.advance(0);
+  stop.abort();
+  await lab.advance(0);
+  expect(seen).toEqual([null, first.closed, null, second.closed, -1]);
 });
 
 test("a wait ends with its signal", async () => {

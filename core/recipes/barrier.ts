@@ -9,7 +9,7 @@ import type { CallOptions, RecipeContext } from "./client-port.ts";
 import { milliseconds } from "./durations.ts";
 import { segmentOf } from "./names.ts";
 import { placeValue } from "./numbered-line.ts";
-import { type RepeatOptions, repeat } from "./repeat.ts";
+import { type RepeatOptions, isCompacted, repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 import { openScope } from "./scope.ts";
 import type { Session, SessionOptions } from "./session.ts";
@@ -71,6 +71,27 @@ export async function barrierState(context: RecipeContext, name: string, options
   const { signal } = options;
   const { kvs, revision } = await repeat(context, () => context.store.range(readOf(oneKey(keyOf(name))), { signal }), options);
   return { closed: kvs[0]?.createRevision ?? null, revision };
+}
+
+/** Whether it is closed now, and then each change. Ends with the signal, without throwing. */
+export async function* observeBarrier(context: RecipeContext, name: string, signal: AbortSignal): AsyncGenerator<BarrierState, void, void> {
+  const key = keyOf(name);
+  let last: number | null | undefined;
+  while (!signal.aborted) {
+    try {
+      const seen = await barrierState(context, name, { signal, until: Infinity });
+      if (seen.closed !== last) yield seen;
+      last = seen.closed;
+      for await (const { events } of context.store.watch({ ...oneKey(key), startRevision: seen.revision + 1, signal })) {
+        for (const { type, kv } of events) {
+          last = type === "delete" ? null : kv.createRevision;
+          yield { closed: last, revision: kv.modRevision };
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted && !isCompacted(error)) throw error;
+    }
+  }
 }
 
 export interface BarrierWait extends WaitOptions {

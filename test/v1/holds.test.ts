@@ -171,11 +171,16 @@ test("semaphores: permits up to the limit, and a higher limit wakes who waits", 
 });
 
 test("barriers: who waits passes; rendezvous: nobody goes before all are there", async () => {
+  const stream = await EventReader.open(`${server.url}/v1/barriers/x`, { headers: { accept: "text/event-stream" } });
+  expect(await stream.next()).toMatchObject({ event: "open", data: { closed: null } });
   await json(201, "PUT", "/v1/barriers/x");
+  expect((await stream.next())?.event).toBe("closed");
   const { closed } = await json(423, "GET", "/v1/barriers/x?wait=10ms");
   const waiting = json(200, "GET", "/v1/barriers/x?wait=20s");
   await json(204, "DELETE", "/v1/barriers/x");
   await waiting;
+  expect((await stream.next())?.event).toBe("open");
+  stream.hangUp();
   await json(201, "PUT", "/v1/barriers/x");
   await json(200, "GET", `/v1/barriers/x?closed=${String(closed)}`);
 

@@ -1,13 +1,15 @@
 /** Barriers, rendezvous of several parties, and the register of fences, over HTTP. */
 import { z } from "zod";
 import { errStaleHolder, isQuorateError } from "../../errors.ts";
-import { barrierState, closeBarrier, openBarrier, waitAtBarrier } from "../../recipes/barrier.ts";
+import { barrierState, closeBarrier, observeBarrier, openBarrier, waitAtBarrier } from "../../recipes/barrier.ts";
+import type { RecipeContext } from "../../recipes/client-port.ts";
 import { checkFence } from "../../recipes/fence.ts";
 import { Rendezvous, leaveRendezvous, queueForRendezvous, rendezvousMembers } from "../../recipes/rendezvous.ts";
 import { leaseParam, nameParam, revisionParam, ttlParam, waitParam } from "./fields.ts";
 import { namedParams } from "./holding.ts";
 import { type Operation, operation } from "./operation.ts";
 import { empty, json } from "./reply.ts";
+import { type ServerEvent, eventStream, wantsEvents } from "./waiting.ts";
 
 const barrierOut = z.object({
   closed: z.int().nullable().describe("The revision at which it was closed; null: it is open."),
@@ -54,18 +56,25 @@ const wait = operation({
   method: "GET",
   path: "/v1/barriers/{name}",
   tag: "barriers",
-  summary: "Waits until a barrier is open.",
+  summary: "Waits until a barrier is open, or tells of each change.",
   description:
     "423 when it is still closed at the end of the wait. Ask again with `closed` from that reply: then it passes even if the barrier was closed again meanwhile.",
   params: namedParams,
   query: z.object({ wait: waitParam, closed: revisionParam.optional().describe("The closing whose end is waited for.") }),
-  replies: { 200: { description: "Pass.", schema: barrierOut } },
-  handle: async ({ context, params, query, signal }) => {
+  replies: { 200: { description: "Pass.", schema: barrierOut, events: { closed: barrierOut, open: barrierOut } } },
+  handle: async ({ context, params, query, signal, request, services }) => {
+    if (wantsEvents(request)) return eventStream(services, (until) => changes(context, params.name, until));
     await waitAtBarrier(context, params.name, { wait: query.wait ?? 0, closed: query.closed, signal });
     const { closed, revision } = await barrierState(context, params.name, { signal });
     return json(200, { closed }, revision);
   },
 });
+
+async function* changes(context: RecipeContext, name: string, signal: AbortSignal): AsyncGenerator<ServerEvent> {
+  for await (const { closed, revision } of observeBarrier(context, name, signal)) {
+    yield { event: closed === null ? "open" : "closed", id: revision, data: { closed } };
+  }
+}
 
 const metOut = z.object({
   ticket: z.string().describe("By which it is left."),
