@@ -13,7 +13,7 @@ if (major < WANTED[0] || (major === WANTED[0] && minor < WANTED[1])) {
 }
 
 const { enableCompileCache } = await import("node:module");
-enableCompileCache();
+enableCompileCache?.(); // Deno has none: it keeps what it compiled by itself
 const { existsSync } = await import("node:fs");
 const inRepository = existsSync(new URL("main.ts", import.meta.url));
 const { main } = await import(inRepository ? "./main.ts" : "../dist/runtime-node/main.js");

@@ -2,6 +2,7 @@
 import { setFlagsFromString } from "node:v8";
 import { isQuorateError } from "../core/errors.ts";
 import { ConfigError, strangeVariables } from "./config.ts";
+import { hostOf } from "./host.ts";
 import { type Logger, createLogger } from "./logger.ts";
 import { type RunningServer, startServer } from "./server.ts";
 import type { Settings } from "./settings.ts";
@@ -45,8 +46,13 @@ export async function serve(settings: Settings): Promise<void> {
   await Promise.resolve(); // a member whose own log has its removal knows it by now
   if (removed) return;
   console.log(greeting(server));
-  logger.info({ urls, dataDirectory, pid: process.pid, node: process.versions.node }, "listening");
+  logger.info({ urls, dataDirectory, pid: process.pid, runtime: runtimeName() }, "listening");
   void serving.then(() => logger.info("ready to serve"));
+}
+
+function runtimeName(): string {
+  const { name, version } = hostOf(process.versions);
+  return `${name} ${version}`;
 }
 
 /**

@@ -34,6 +34,7 @@ import { beginningOf } from "./cluster/beginning.ts";
 import { peerNotices } from "./cluster/peer-notices.ts";
 import { peerTransport } from "./cluster/peer-transport.ts";
 import { compactionPolicy, initialCluster, keepAliveTimes, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
+import { hostOf, lackOf, refuseOn, servesGrpc } from "./host.ts";
 import { HttpListener } from "./http-listener.ts";
 import { BODY_TIMEOUT_MS, bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -78,6 +79,10 @@ export interface RunningServer {
  *   nothing is left running then
  */
 export async function startServer(settings: Settings, logger: Logger): Promise<RunningServer> {
+  const host = hostOf(process.versions);
+  refuseOn(host, settings);
+  const lack = lackOf(host);
+  if (lack !== undefined) logger.warn(lack);
   const directory = resolve(settings["data-dir"]);
   const measures = new Measures();
   const fileSystem = new MeasuredFileSystem(new NodeFileSystem(), measures);
@@ -167,7 +172,8 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     );
     webSockets = new WebSockets({ sockets: views.sockets, access: app.access, every, onError: shared.onError });
     const listening = { settings, shared, listeners, onRefused, ...(tls === undefined ? {} : { tls }) };
-    const bound = await listenOn({ ...listening, urls: settings["listen-client-urls"], served: app, onHttp2: accept, webSockets });
+    const grpcOrNot = servesGrpc(host) ? { onHttp2: accept } : {};
+    const bound = await listenOn({ ...listening, urls: settings["listen-client-urls"], served: app, webSockets, ...grpcOrNot });
     if (settings["listen-peer-urls"] !== undefined) await transport.listen();
     clientUrls = settings["advertise-client-urls"] ?? bound.map(advertised);
     if (settings["listen-metrics-urls"] !== undefined) {

@@ -5,15 +5,13 @@
  *
  * `CONFORMANCE_TARGET=etcd` runs them against a real etcd instead, which shows that the cases themselves are right.
  */
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { runCommand } from "../helpers/run-command.ts";
 import { Cluster } from "../helpers/start-cluster.ts";
 import { GrpcBridge } from "./grpc-bridge.ts";
 import { startEtcd } from "../helpers/start-etcd.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
+import { type CaseResult, OF_JSON, SUITE_MS, casesOf, runCases } from "./run-suite.ts";
 
 /** Cases that are not asked of the server yet, by name or by the beginning of one, with the reason. */
 const NOT_YET: readonly { readonly name: string; readonly reason: string }[] = [];
@@ -23,30 +21,9 @@ const OF_ONE: readonly string[] = ["v2-members-list", "v3-cluster-member-list"];
 /** Cases that were recorded from a leader and say so. */
 const OF_A_LEADER: readonly string[] = ["v2-stats-leader", "v2-stats-self", "v3-gateway-metrics-server"];
 
-/** Cases about JSON that is no message: the bridge cannot ask these over gRPC. */
-const OF_JSON: readonly string[] = [
-  "v3-gateway-bad-base64",
-  "v3-gateway-int64-bad",
-  "v3-gateway-malformed-json",
-  "v3-gateway-wrong-types",
-  "v3-range-sort-bad-enum",
-  "v3-watch-malformed",
-];
-
 type Target = "a member alone" | "the leader of three" | "a follower of three" | "a member alone, over gRPC";
 const TARGETS: readonly Target[] = ["a member alone", "the leader of three", "a follower of three", "a member alone, over gRPC"];
 const OVER_GRPC: Target = "a member alone, over gRPC";
-
-/** The whole of one suite takes about a minute: cases about expiry wait for real seconds. */
-const SUITE_MS = 240_000;
-
-interface CaseResult {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly problems: readonly string[];
-}
-
-const HERE = import.meta.dirname;
 
 interface Started {
   readonly server: ServerProcess;
@@ -77,21 +54,8 @@ async function startTarget(target: Target): Promise<Started> {
 async function runSuite(suite: "v2" | "v3", target: Target): Promise<ReadonlyMap<string, CaseResult>> {
   const { server, url, stop } = await startTarget(target);
   try {
-    const args = [
-      join(HERE, "run.mjs"),
-      "--base",
-      url,
-      "--suite",
-      suite,
-      "--json",
-      ...[...NOT_YET.map(({ name }) => name), ...(target === OVER_GRPC ? OF_JSON : [])].flatMap((name) => ["--skip", name]),
-    ];
-    const { stdout, stderr } = await runCommand(process.execPath, args, SUITE_MS);
-    const ended = server.exit();
-    if (ended !== undefined) throw new Error(`the server ended with ${ended.signal ?? ended.code} during the cases\n${server.output()}`);
-    if (!stdout.trimStart().startsWith("{")) throw new Error(`no results: ${stdout}\n${stderr}\n--- server:\n${server.output()}`);
-    const { results } = JSON.parse(stdout) as { results: readonly CaseResult[] };
-    return new Map(results.map((result) => [result.name, result]));
+    const skip = [...NOT_YET.map(({ name }) => name), ...(target === OVER_GRPC ? OF_JSON : [])];
+    return await runCases({ suite, server, url, skip });
   } finally {
     await stop();
   }
@@ -119,10 +83,7 @@ for (const { target, suite, outcome } of running) {
       results = await outcome;
     }, SUITE_MS + 30_000);
 
-    const names = readdirSync(join(HERE, "cases", suite))
-      .filter((file) => file.endsWith(".json"))
-      .map((file) => file.slice(0, -".json".length));
-
+    const names = casesOf(suite);
     test("there are cases", () => expect(names.length).toBeGreaterThan(50));
 
     for (const name of names) {

@@ -1,7 +1,7 @@
 /** A cluster of real servers, ours or etcd's: members with fixed ports, each with its own directory, that can be ended and started again. */
-import { join } from "node:path";
 import { freePorts } from "./free-port.ts";
-import { PROJECT_ROOT } from "./start-quorate.ts";
+import { defaultRuntime, type Runtime } from "./runtimes.ts";
+import { QUORATE_SCRIPT } from "./start-quorate.ts";
 import { startServer, type ServerProcess } from "./start-server.ts";
 import { tempDir } from "./temp-dir.ts";
 import { untilTrue } from "./until-ready.ts";
@@ -27,6 +27,8 @@ export interface ClusterOptions {
   readonly scheme?: "http" | "https";
   /** The program to run instead of this checkout's: another release's. */
   readonly script?: string;
+  /** What each member runs on. Default: Node, or what `QUORATE_TEST_RUNTIME` says. */
+  readonly runtime?: (name: string) => Runtime;
   readonly env?: (name: string) => Readonly<Record<string, string>>;
 }
 
@@ -73,10 +75,10 @@ export class Cluster {
 
   async #run(one: Place, flags: readonly string[], waitReady = true): Promise<ClusterMember> {
     const etcd = this.#options.kind === "etcd";
-    const script = this.#options.script ?? join(PROJECT_ROOT, "runtime-node", "quorate.js");
+    const runtime = this.#options.runtime?.(one.name) ?? defaultRuntime();
     const scheme = one.peerUrl.replace(/:\/\/.*/, "");
     const args = [
-      ...(etcd ? ["--enable-v2", "--logger=zap", "--log-level=error"] : [script, "serve"]),
+      ...(etcd ? ["--enable-v2", "--logger=zap", "--log-level=error"] : [...runtime.args, this.#options.script ?? QUORATE_SCRIPT, "serve"]),
       ...["--name", one.name, "--data-dir", one.dataDir],
       ...["--listen-client-urls", one.url, "--advertise-client-urls", one.url],
       ...["--listen-peer-urls", `${scheme}://127.0.0.1:${new URL(one.peerUrl).port}`],
@@ -86,7 +88,7 @@ export class Cluster {
     ];
     const process_ = await startServer({
       name: one.name,
-      command: etcd ? "etcd" : process.execPath,
+      command: etcd ? "etcd" : runtime.command,
       args,
       port: Number(new URL(one.url).port),
       dataDir: one.dataDir,

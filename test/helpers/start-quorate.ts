@@ -1,10 +1,14 @@
 /** This project's server as a real process, on its own port and data directory. */
 import { join } from "node:path";
 import { freePort } from "./free-port.ts";
+import { defaultRuntime, type Runtime } from "./runtimes.ts";
 import { startServer, type ServerProcess } from "./start-server.ts";
 import { tempDir } from "./temp-dir.ts";
 
 export const PROJECT_ROOT = join(import.meta.dirname, "..", "..");
+
+/** The command `quorate`, for every runtime. */
+export const QUORATE_SCRIPT = join(PROJECT_ROOT, "runtime-node", "quorate.js");
 
 export interface QuorateOptions {
   /** Default: a fresh temporary directory. */
@@ -14,6 +18,8 @@ export interface QuorateOptions {
   /** Further flags of `quorate serve`. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Default: Node, or what `QUORATE_TEST_RUNTIME` says. */
+  readonly runtime?: Runtime;
   /** false: return at once after the start. Default true. */
   readonly waitReady?: boolean;
 }
@@ -23,12 +29,12 @@ export async function startQuorate(options: QuorateOptions = {}): Promise<Server
   const port = options.port ?? (await freePort());
   const dataDir = options.dataDir ?? tempDir("data");
   const url = `http://127.0.0.1:${port}`;
-  const script = join(PROJECT_ROOT, "runtime-node", "quorate.js");
+  const { command, args } = options.runtime ?? defaultRuntime();
   const flags = ["--listen-client-urls", url, "--advertise-client-urls", url, "--data-dir", dataDir, ...(options.flags ?? [])];
   return startServer({
     name: "quorate",
-    command: process.execPath,
-    args: [script, "serve", ...flags],
+    command,
+    args: [...args, QUORATE_SCRIPT, "serve", ...flags],
     port,
     dataDir,
     ...(options.env === undefined ? {} : { env: options.env }),
