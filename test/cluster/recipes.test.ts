@@ -20,9 +20,9 @@ describe("locks on a cluster", { timeout: 90_000 }, () => {
   const fenceOf = async (program: Program) => BigInt((await program.until(/held (\d+)/))[1]!);
 
   test.concurrent("who is killed is followed by the next, and nobody writes in between with an older fence", async () => {
-    const first = holder("killed", "3s");
+    const first = holder("killed", "4s");
     const fence = await fenceOf(first);
-    const second = holder("killed", "3s");
+    const second = holder("killed", "4s");
     await untilLine("killed", 1);
     await first.until(/wrote/);
     await first.kill("SIGKILL");
@@ -36,7 +36,7 @@ describe("locks on a cluster", { timeout: 90_000 }, () => {
     const first = holder("stopped", "2s");
     const fence = await fenceOf(first);
     await first.until(/wrote/);
-    const second = holder("stopped", "2s");
+    const second = holder("stopped", "6s");
     await untilLine("stopped", 1);
     first.signal("SIGSTOP");
     expect(await fenceOf(second)).toBeGreaterThan(fence);
@@ -50,7 +50,7 @@ describe("locks on a cluster", { timeout: 90_000 }, () => {
   });
 
   test.concurrent("who waits gives its place up when it is killed", async () => {
-    const first = holder("waiter", "2s");
+    const first = holder("waiter", "6s");
     await first.until(/held/);
     const second = holder("waiter", "2s");
     await untilLine("waiter", 1);
@@ -77,9 +77,9 @@ describe("locks on a cluster", { timeout: 90_000 }, () => {
   });
 
   test("a leader that is killed shortens no hold and loses no waiter", async () => {
-    const first = holder("leader", "5s");
+    const first = holder("leader", "8s");
     const fence = await fenceOf(first);
-    const second = holder("leader", "5s");
+    const second = holder("leader", "8s");
     await untilLine("leader", 1);
     const leader = await cluster.untilLeader();
     await cluster.member(leader).process.kill("SIGKILL");

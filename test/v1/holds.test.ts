@@ -85,12 +85,12 @@ describe("locks", () => {
   });
 
   test("held by a connection: it outlives its TTL while that is open, and is free when it closes", async () => {
-    const stream = await EventReader.open(`${server.url}/v1/locks/shell?hold=connection&ttl=2s`, { method: "POST" });
+    const stream = await EventReader.open(`${server.url}/v1/locks/shell?hold=connection&ttl=5s`, { method: "POST" });
     const granted = await stream.next();
-    expect(granted).toMatchObject({ event: "granted", data: { ttl: 2, key: expect.stringMatching(/^\/quorate\/locks\/shell\//) } });
-    const next = await EventReader.open(`${server.url}/v1/locks/shell?hold=connection&ttl=2s`, { method: "POST" });
+    expect(granted).toMatchObject({ event: "granted", data: { ttl: 5, key: expect.stringMatching(/^\/quorate\/locks\/shell\//) } });
+    const next = await EventReader.open(`${server.url}/v1/locks/shell?hold=connection&ttl=5s`, { method: "POST" });
     await untilLine("/v1/locks/shell", 2);
-    const until = performance.now() + 3_500;
+    const until = performance.now() + 6_000;
     await untilTrue(() => performance.now() > until, { what: () => "longer than the lease lives without being renewed" });
     expect(await json(200, "GET", "/v1/locks/shell")).toMatchObject({ holder: { lease: granted!.data["lease"] } });
     stream.hangUp();
@@ -100,7 +100,7 @@ describe("locks", () => {
   });
 
   test("held by a connection, and taken away: the stream ends with the problem", async () => {
-    const stream = await EventReader.open(`${server.url}/v1/locks/taken?hold=connection&ttl=2s`, { method: "POST" });
+    const stream = await EventReader.open(`${server.url}/v1/locks/taken?hold=connection&ttl=5s`, { method: "POST" });
     const granted = await stream.next();
     await json(204, "DELETE", `/v1/leases/${String(granted!.data["lease"])}`);
     expect(await stream.next()).toMatchObject({ event: "error", data: { code: "session_lost", status: 410 } });
