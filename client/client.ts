@@ -47,3 +47,5 @@ export * from "../core/recipes/topic.ts";
 export { type Rule } from "../core/recipes/gcra.ts";
 export { type TakeOptions, type Taken, limitRule, setLimit, takeFromLimit } from "../core/recipes/limit.ts";
 export * from "../core/recipes/limiter.ts";
+export * from "../core/recipes/queue.ts";
+export * from "../core/recipes/queue-gate.ts";

@@ -105,6 +105,7 @@ export function errPreconditionFailed(message: string, modRevision: number): Quo
 }
 export const errStaleHolder = make("aborted", "staleHolder", "what guards this write is held no longer");
 export const errReceiptExpired = make("aborted", "receiptExpired", "the receipt is good no longer");
+export const errQueueFull = make("resourceExhausted", "queueFull", "the queue is full");
 /** Asked of a member that has not heard of it yet. */
 export const errBehind = make("unavailable", "behind", "this member has not reached the revision that is asked for");
 export function errNothingThere(path: string): QuorateError {

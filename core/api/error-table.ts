@@ -49,6 +49,7 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   preconditionFailed: row("failedPrecondition"),
   staleHolder: row("aborted"),
   receiptExpired: row("aborted"),
+  queueFull: row("resourceExhausted", "safe"),
   behind: row("unavailable", "safe"),
   nothingThere: row("notFound"),
   methodNotAllowed: row("invalidArgument"),

@@ -44,6 +44,8 @@ const RECIPES: Readonly<Record<string, string>> = {
   counter: "addToCounter, readCounter, Sequence",
   tokens: "attenuate, presign, readToken",
   topic: "publish, subscribe, readCursor, moveCursor",
+  "queue, where messages are put": "enqueue",
+  "queue, where they are taken": "takeMessages, acknowledge, extendMessage, rejectMessage, untilWorthIt",
   task: "directTask, reportProgress, taskState",
   limiter: "Limiter",
 };

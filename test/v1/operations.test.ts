@@ -9,10 +9,18 @@ import type { Sample, SampleServer } from "./sample.ts";
 import { COUNTER_SAMPLES } from "./samples-counters.ts";
 import { HOLD_SAMPLES } from "./samples-holds.ts";
 import { KV_SAMPLES } from "./samples-kv.ts";
+import { QUEUE_SAMPLES } from "./samples-queues.ts";
 import { TOPIC_SAMPLES } from "./samples-topics.ts";
 import { LIMIT_SAMPLES } from "./samples-limits.ts";
 
-const SAMPLES: readonly Sample[] = [...KV_SAMPLES, ...HOLD_SAMPLES, ...COUNTER_SAMPLES, ...TOPIC_SAMPLES, ...LIMIT_SAMPLES];
+const SAMPLES: readonly Sample[] = [
+  ...KV_SAMPLES,
+  ...HOLD_SAMPLES,
+  ...COUNTER_SAMPLES,
+  ...TOPIC_SAMPLES,
+  ...LIMIT_SAMPLES,
+  ...QUEUE_SAMPLES,
+];
 
 /** Declared where the document itself is. */
 const DOCUMENT = { method: "GET", path: "/v1/openapi.json", replies: { 200: { schema: z.looseObject({ openapi: z.literal("3.1.0") }) } } };

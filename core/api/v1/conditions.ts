@@ -5,7 +5,8 @@
 import { z } from "zod";
 import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
 import { type QuorateError, errBadField, errPreconditionFailed, errReceiptExpired, errStaleHolder } from "../../errors.ts";
-import { createdAt, deleteOp, modifiedAt, oneKey, rangeOp } from "../../recipes/requests.ts";
+import { acknowledging } from "../../recipes/queue.ts";
+import { createdAt, modifiedAt, oneKey, rangeOp } from "../../recipes/requests.ts";
 import type { Compare, Operation, OperationResult } from "../../store/command.ts";
 import { decodeBytes } from "./dispatch.ts";
 
@@ -34,7 +35,7 @@ export type ConditionHeaders = z.output<typeof conditionHeaders>;
 /** A condition: what must hold, what is done beside the write, and what it means when it does not hold. */
 interface Condition {
   readonly compare: Compare;
-  readonly beside?: Operation;
+  readonly beside?: readonly Operation[];
   /** @param at the revision of the key now; 0 when it is not there */
   readonly failed: (kv: { readonly createRevision: number; readonly modRevision: number }) => QuorateError | undefined;
 }
@@ -113,7 +114,7 @@ function acks(headers: ConditionHeaders): Condition[] {
   return [
     {
       compare: modifiedAt(key, revision),
-      beside: deleteOp(oneKey(key)),
+      beside: acknowledging(key),
       failed: ({ modRevision }) => (modRevision === revision ? undefined : errReceiptExpired()),
     },
   ];

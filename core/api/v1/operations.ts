@@ -9,6 +9,7 @@ import { limitOperations } from "./limits.ts";
 import { lockOperations } from "./locks.ts";
 import { rwlockOperations } from "./rwlocks.ts";
 import { semaphoreOperations } from "./semaphores.ts";
+import { queueOperations } from "./queues.ts";
 import { tokenOperations } from "./tokens.ts";
 import { taskOperations, topicOperations } from "./topics.ts";
 import { txnOperations } from "./txn.ts";
@@ -27,6 +28,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...rendezvousOperations,
   ...fenceOperations,
   ...counterOperations,
+  ...queueOperations,
   ...topicOperations,
   ...taskOperations,
   ...limitOperations,
