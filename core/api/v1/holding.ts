@@ -102,7 +102,10 @@ export async function acquireReply(call: Call<unknown, AcquireQuery>, { acquire,
   }
   const options = { ttl, id, owner, wait: wait ?? 0, signal: call.signal };
   try {
-    return heldReply(201, query.queue ? await queue(options) : await acquire(options));
+    const held = query.queue ? await queue(options) : await acquire(options);
+    // Who hung up as it was granted does not hear of it, and without an id of his own nobody could ever ask for it again.
+    if (call.signal.aborted && id === undefined && held instanceof Hold) await held.release();
+    return heldReply(201, held);
   } catch (error) {
     if (!isQuorateError(error) || error.reason !== "held") throw error;
     throw errHeld(error.message.replace(/ is held by another$/, ""), await heldBy(context, holder));
