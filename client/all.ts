@@ -6,6 +6,7 @@ import { type BarrierWait, type CloseOptions, barrierState, closeBarrier, openBa
 import { type Leadership, campaign, electionState, observeElection, runAsLeader } from "../core/recipes/election.ts";
 import { type AddOptions, Sequence, addToCounter, deleteCounter, readCounter, setCounter } from "../core/recipes/counter.ts";
 import { checkFence } from "../core/recipes/fence.ts";
+import { type JoinOptions, Membership, type WatchGroupOptions, readGroup, watchGroup } from "../core/recipes/groups.ts";
 import { type Hold, type HoldJson, resumeHold } from "../core/recipes/hold.ts";
 import { Limiter, type LimiterOptions } from "../core/recipes/limiter.ts";
 import { type LockOptions, acquireLock, lockState, tryLock, withLock } from "../core/recipes/lock.ts";
@@ -13,6 +14,8 @@ import { acquireLocks } from "../core/recipes/locks.ts";
 import { enterRendezvous } from "../core/recipes/rendezvous.ts";
 import { type RwOptions, acquireRead, acquireWrite, rwState } from "../core/recipes/rwlock.ts";
 import { type SemaphoreOptions, acquirePermits, semaphoreState, tryPermits } from "../core/recipes/semaphore.ts";
+import type { RegistrationOptions } from "../core/recipes/registration.ts";
+import { type ServiceFilter, type ServiceInfo, listServices, registerService, watchServices } from "../core/recipes/services.ts";
 import { Session, type SessionOptions } from "../core/recipes/session.ts";
 import { type Progress, deleteTask, directTask, forgetWorker, reportProgress, taskState } from "../core/recipes/task.ts";
 import type { TurnOptions } from "../core/recipes/turns.ts";
@@ -51,6 +54,23 @@ export class FullClient extends Client {
 
   lockState(name: string) {
     return lockState(this, name);
+  }
+
+  get services() {
+    return {
+      register: (name: string, id: string, info: ServiceInfo, options?: RegistrationOptions) =>
+        registerService(this, name, id, info, options),
+      list: async (name: string, filter?: ServiceFilter) => (await listServices(this, name, filter)).instances,
+      watch: (name: string, filter?: ServiceFilter, signal?: AbortSignal) => watchServices(this, name, filter, { signal }),
+    };
+  }
+
+  group(name: string) {
+    return {
+      join: (data: unknown, options?: JoinOptions) => Membership.join(this, name, data, options),
+      view: () => readGroup(this, name),
+      watch: (options?: WatchGroupOptions) => watchGroup(this, name, options),
+    };
   }
 
   limiter(name: string, options?: LimiterOptions): Limiter {

@@ -49,3 +49,33 @@ export { type TakeOptions, type Taken, limitRule, setLimit, takeFromLimit } from
 export * from "../core/recipes/limiter.ts";
 export * from "../core/recipes/queue.ts";
 export * from "../core/recipes/queue-gate.ts";
+export {
+  type Instance,
+  type ServiceChange,
+  type ServiceFilter,
+  type ServiceInfo,
+  type ServiceList,
+  ServiceRegistration,
+  type ServiceStatus,
+  type ServiceStep,
+  listServices,
+  registerService,
+  watchServices,
+} from "../core/recipes/services.ts";
+export {
+  type GroupChange,
+  type JoinOptions,
+  type Member,
+  Membership,
+  type View,
+  type ViewStep,
+  type WatchGroupOptions,
+  assign,
+  readGroup,
+  watchGroup,
+  whenEmpty,
+  whenGone,
+  whenGroup,
+  whenSize,
+} from "../core/recipes/groups.ts";
+export type { RegistrationOptions } from "../core/recipes/registration.ts";

@@ -48,6 +48,8 @@ const RECIPES: Readonly<Record<string, string>> = {
   "queue, where they are taken": "takeMessages, acknowledge, extendMessage, rejectMessage, untilWorthIt",
   task: "directTask, reportProgress, taskState",
   limiter: "Limiter",
+  services: "registerService, listServices, watchServices",
+  groups: "Membership, watchGroup, whenSize, assign",
 };
 
 describe("size of the client", async () => {

@@ -12,14 +12,16 @@ import { KV_SAMPLES } from "./samples-kv.ts";
 import { QUEUE_SAMPLES } from "./samples-queues.ts";
 import { TOPIC_SAMPLES } from "./samples-topics.ts";
 import { LIMIT_SAMPLES } from "./samples-limits.ts";
+import { ROSTER_SAMPLES } from "./samples-rosters.ts";
 
 const SAMPLES: readonly Sample[] = [
-  ...KV_SAMPLES,
-  ...HOLD_SAMPLES,
   ...COUNTER_SAMPLES,
+  ...HOLD_SAMPLES,
+  ...KV_SAMPLES,
+  ...QUEUE_SAMPLES,
   ...TOPIC_SAMPLES,
   ...LIMIT_SAMPLES,
-  ...QUEUE_SAMPLES,
+  ...ROSTER_SAMPLES,
 ];
 
 /** Declared where the document itself is. */

@@ -3,6 +3,7 @@ import type { Operation } from "./operation.ts";
 import { barrierOperations, fenceOperations, rendezvousOperations } from "./barriers.ts";
 import { electionOperations } from "./elections.ts";
 import { counterOperations } from "./counters.ts";
+import { groupOperations } from "./groups.ts";
 import { kvOperations } from "./kv.ts";
 import { leaseOperations } from "./leases.ts";
 import { limitOperations } from "./limits.ts";
@@ -10,6 +11,7 @@ import { lockOperations } from "./locks.ts";
 import { rwlockOperations } from "./rwlocks.ts";
 import { semaphoreOperations } from "./semaphores.ts";
 import { queueOperations } from "./queues.ts";
+import { serviceOperations } from "./service-instances.ts";
 import { tokenOperations } from "./tokens.ts";
 import { taskOperations, topicOperations } from "./topics.ts";
 import { txnOperations } from "./txn.ts";
@@ -27,6 +29,8 @@ export const OPERATIONS: readonly Operation[] = [
   ...barrierOperations,
   ...rendezvousOperations,
   ...fenceOperations,
+  ...serviceOperations,
+  ...groupOperations,
   ...counterOperations,
   ...queueOperations,
   ...topicOperations,

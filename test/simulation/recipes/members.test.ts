@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { runLimits } from "./limit-schedule.ts";
+import { runRosters } from "./roster-schedule.ts";
 
 const only = process.env["RECIPE_SEED"];
 const runs = Number(process.env["RECIPE_RUNS"] ?? 4);
@@ -17,6 +18,7 @@ interface Outcome {
 
 const SCHEDULES: readonly (readonly [name: string, run: (seed: number) => Promise<Outcome>, least: Readonly<Record<string, number>>])[] = [
   ["limits", runLimits, { allowed: 100, refused: 20 }],
+  ["groups", runRosters, { joins: 20, leaves: 20, fails: 5 }],
 ];
 
 describe("random schedules", () => {

@@ -1,0 +1,272 @@
+/**
+ * Rosters: who is there. Services and groups are rosters: each one on it has a key of its own under a common prefix, on a lease that it keeps
+ * alive, so that whoever dies is off it after the TTL. Nobody can take the key of another: its owner shows a secret, whose hash stands in
+ * the value.
+ *
+ *     <prefix><id>     a JSON object, with `owner`: the hash of the secret
+ *     <prefix>.left    who left last by himself: written by the transaction that deletes the key, so that leaving and dying are told apart
+ */
+import { type Bytes, ascii, fromUint8Array, toUint8Array } from "../bytes/bytes.ts";
+import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
+import { errConflict, errSessionLost, isQuorateError } from "../errors.ts";
+import type { KeyValue, LeaseId } from "../store/command.ts";
+import type { WatchEvent } from "../store/watch/watcher.ts";
+import type { CallOptions, ReadOptions, RecipeContext, WatchBatch } from "./client-port.ts";
+import { nameOfSegment, segmentOf } from "./names.ts";
+import { type RepeatOptions, isCompacted, repeat } from "./repeat.ts";
+import { createdAt, deleteOp, foundAt, isAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
+import type { Session } from "./session.ts";
+import { putForSession } from "./turns.ts";
+
+export type Value = Readonly<Record<string, unknown>>;
+
+/** One who is there. */
+export interface Entry {
+  readonly id: string;
+  readonly value: Value;
+  readonly lease: LeaseId;
+  /** The revision at which it came; one that went and came back has another. */
+  readonly incarnation: number;
+  /** Of its last change. */
+  readonly revision: number;
+}
+
+export interface RosterChange {
+  /** `leave`: it said so. `fail`: its lease ended, or somebody else deleted its key. */
+  readonly type: "join" | "update" | "leave" | "fail";
+  /** Of one that went: as it was. */
+  readonly entry: Entry;
+}
+
+/** The whole roster as of one revision. */
+export interface Roster {
+  readonly entries: ReadonlyMap<string, Entry>;
+  readonly revision: number;
+  /** What this revision changed; null: the roster was read anew, because nothing before is known, or not any more. Empty: it was known. */
+  readonly changes: readonly RosterChange[] | null;
+}
+
+/** A place on a roster. */
+export interface RosterPlace {
+  readonly prefix: Bytes;
+  readonly id: string;
+  /** Whoever has it owns the place. */
+  readonly secret: string;
+}
+
+/** An entry, and as of which revision it was seen. */
+export interface Enrolled extends Entry {
+  readonly asOf: number;
+}
+
+const LEFT = ".left";
+
+/** Decides by itself what is kept of the value: `undefined` when it is not one of this kind. */
+function entryIn(prefix: Bytes, { key, value, lease, createRevision, modRevision }: KeyValue): Entry | undefined {
+  const segment = key.slice(prefix.length) as Bytes;
+  if (segment === LEFT || segment === "" || segment.includes("/")) return undefined;
+  const said = objectIn(value);
+  return said && { id: nameOfSegment(segment), value: said, lease, incarnation: createRevision, revision: modRevision };
+}
+
+function objectIn(value: Bytes): Value | undefined {
+  try {
+    const said: unknown = JSON.parse(utf8Decode(value));
+    return typeof said === "object" && said !== null && !Array.isArray(said) ? (said as Value) : undefined;
+  } catch {
+    return undefined; // another program's
+  }
+}
+
+/** @throws QuorateError badField */
+export function rosterKey(prefix: Bytes, id: string): Bytes {
+  // No id is what is kept beside the entries.
+  return ascii(prefix + segmentOf(id, "id").replace(/^\./, "%2E"));
+}
+
+async function hashOf(secret: string): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", toUint8Array(utf8Encode(secret))));
+  return [...fromUint8Array(digest)].map((byte) => byte.charCodeAt(0).toString(16).padStart(2, "0")).join("");
+}
+
+/** 128 random bits, as text. */
+export function randomSecret({ host }: RecipeContext): string {
+  return [...host.randomBytes(16)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Puts an entry on the roster, on the lease of the session, or makes it say something else. Again is the same act. An entry of the same
+ * secret is taken over, from whatever lease it is on.
+ * @returns as it is there @throws QuorateError conflict when the id is another's; sessionLost
+ */
+export async function enroll(context: RecipeContext, place: RosterPlace, value: Value, session: Session): Promise<Enrolled> {
+  const { prefix, id, secret } = place;
+  const key = rosterKey(prefix, id);
+  const owner = await hashOf(secret);
+  const bytes = utf8Encode(JSON.stringify({ ...value, owner }));
+  const look = rangeOp(oneKey(key));
+  const put = putOp(key, bytes, session.id);
+  let compare = createdAt(key, 0);
+  for (;;) {
+    const result = await putForSession(context, session, txnOf([compare], [put, look], [look]));
+    const [kv] = foundAt(result, result.succeeded ? 1 : 0);
+    if (kv === undefined) {
+      compare = createdAt(key, 0); // it went meanwhile
+      continue;
+    }
+    const isSame = kv.value === bytes && kv.lease === session.id;
+    if (result.succeeded || isSame) return { ...entryIn(prefix, kv)!, asOf: result.revision };
+    if (objectIn(kv.value)?.["owner"] !== owner) throw errConflict(`${JSON.stringify(id)} is another's`, { id });
+    compare = modifiedAt(key, kv.modRevision);
+  }
+}
+
+/** Takes an entry off the roster, if it is still on this lease. What is gone is fine. */
+export async function withdraw(
+  context: RecipeContext,
+  { prefix, id }: RosterPlace,
+  lease: LeaseId,
+  options: CallOptions = {},
+): Promise<void> {
+  const key = rosterKey(prefix, id);
+  // On the same lease, so that it is gone with it: nobody needs it later than the event itself.
+  const note = putOp(ascii(prefix + LEFT), key.slice(prefix.length) as Bytes, lease);
+  const request = txnOf([isAt("lease", oneKey(key), lease as Bytes)], [note, deleteOp(oneKey(key))]);
+  try {
+    await repeat(context, () => context.store.txn(request, options), options);
+  } catch (error) {
+    if (!isQuorateError(error) || error.reason !== "leaseNotFound") throw error;
+  }
+}
+
+/** The entry of an id, if the secret is its owner's. @throws QuorateError sessionLost when it is not there; conflict */
+export async function ownEntry(context: RecipeContext, place: RosterPlace, options: ReadOptions = {}): Promise<Entry> {
+  const key = rosterKey(place.prefix, place.id);
+  const { kvs } = await repeat(context, () => context.store.range(readOf(oneKey(key)), options), options);
+  const entry = kvs[0] && entryIn(place.prefix, kvs[0]);
+  if (entry === undefined) throw errSessionLost(`${JSON.stringify(place.id)} is not there any more`);
+  if (entry.value["owner"] !== (await hashOf(place.secret)))
+    throw errConflict(`${JSON.stringify(place.id)} is another's`, { id: place.id });
+  return entry;
+}
+
+/**
+ * Makes an entry say something else, whatever lease it is on.
+ * @throws QuorateError sessionLost when it is not there; conflict when it is another's
+ */
+export async function revise(
+  context: RecipeContext,
+  place: RosterPlace,
+  change: (value: Value) => Value,
+  options: CallOptions = {},
+): Promise<Entry> {
+  const key = rosterKey(place.prefix, place.id);
+  for (;;) {
+    const entry = await ownEntry(context, place, options);
+    const value = { ...change(entry.value), owner: entry.value["owner"] };
+    const request = txnOf([modifiedAt(key, entry.revision)], [putOp(key, utf8Encode(JSON.stringify(value)), entry.lease)]);
+    const { succeeded, revision } = await repeat(context, () => context.store.txn(request, options), options);
+    if (succeeded) return { ...entry, value, revision };
+  }
+}
+
+/** The roster as of now. */
+export async function readRoster(context: RecipeContext, prefix: Bytes, options: ReadOptions = {}): Promise<Roster> {
+  return rosterAt(context, prefix, 0, options);
+}
+
+async function rosterAt(context: RecipeContext, prefix: Bytes, at: number, options: ReadOptions & RepeatOptions): Promise<Roster> {
+  const request = readOf(keysUnder(prefix), { revision: at });
+  const { kvs, revision } = await repeat(context, () => context.store.range(request, options), options);
+  const entries = kvs.flatMap((kv) => entryIn(prefix, kv) ?? []);
+  return { entries: new Map(entries.map((entry) => [entry.id, entry])), revision: at === 0 ? revision : at, changes: null };
+}
+
+export interface RosterWatchOptions extends CallOptions {
+  /** The roster is known as of this revision: it comes first, with no changes, if history goes back so far. */
+  readonly after?: number | undefined;
+}
+
+/**
+ * The roster now, and then as of each revision that changes it, in order. What goes wrong meanwhile is waited out: nobody is ever told of
+ * an empty roster because the store does not answer. Ends with the signal, without throwing.
+ */
+export async function* watchRoster(
+  context: RecipeContext,
+  prefix: Bytes,
+  { after, signal }: RosterWatchOptions = {},
+): AsyncGenerator<Roster, void, void> {
+  let start = after;
+  try {
+    while (!signal?.aborted) {
+      let seen: Roster;
+      try {
+        seen = await rosterAt(context, prefix, start ?? 0, { until: Infinity, signal });
+      } catch (error) {
+        if (start === undefined || !isHistoryGone(error)) throw error;
+        start = undefined;
+        continue;
+      }
+      yield start === undefined ? seen : (seen = { ...seen, changes: [] });
+      start = undefined;
+      try {
+        for await (const batch of context.store.watch({ ...keysUnder(prefix), startRevision: seen.revision + 1, prevKv: true, signal })) {
+          for (const next of steps(prefix, seen, batch)) yield (seen = next);
+        }
+      } catch (error) {
+        if (!isCompacted(error)) throw error;
+      }
+    }
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+  }
+}
+
+/** Asked for a revision that is compacted, or that this store never had. */
+function isHistoryGone(error: unknown): boolean {
+  return isCompacted(error) || (isQuorateError(error) && error.reason === "futureRevision");
+}
+
+/** The batch, revision by revision. */
+function* steps(prefix: Bytes, before: Roster, { events }: WatchBatch): Generator<Roster> {
+  let entries = before.entries;
+  for (let from = 0, to = 0; from < events.length; from = to) {
+    const revision = events[from]!.kv.modRevision;
+    while (to < events.length && events[to]!.kv.modRevision === revision) to++;
+    const next = new Map(entries);
+    const changes = changesOf(prefix, events.slice(from, to), next);
+    entries = next;
+    if (changes.length > 0) yield { entries, revision, changes };
+  }
+}
+
+/** @param entries are changed too */
+function changesOf(prefix: Bytes, events: readonly WatchEvent[], entries: Map<string, Entry>): RosterChange[] {
+  const left = events.find(({ type, kv }) => type === "put" && kv.key === prefix + LEFT)?.kv.value;
+  const changes: RosterChange[] = [];
+  for (const { type, kv } of events) {
+    const id = kv.key.slice(prefix.length);
+    const before = id === LEFT ? undefined : entries.get(nameOfSegment(id as Bytes));
+    const entry = type === "put" ? entryIn(prefix, kv) : undefined;
+    if (entry !== undefined) {
+      entries.set(entry.id, entry);
+      changes.push({ type: before?.incarnation === entry.incarnation ? "update" : "join", entry });
+    } else if (before !== undefined) {
+      entries.delete(before.id);
+      changes.push({ type: left === id ? "leave" : "fail", entry: before });
+    }
+  }
+  return changes;
+}
+
+/** Changes with what is in the roster, and only then: for HTTP. @returns as of which the list is, for an ETag */
+export function rosterTag(entries: Iterable<Pick<Entry, "revision">>): string {
+  let newest = 0;
+  let count = 0;
+  // Whoever comes or changes has a newer revision than all that was; whoever goes leaves fewer.
+  for (const { revision } of entries) {
+    newest = Math.max(newest, revision);
+    count++;
+  }
+  return `"${newest}-${count}"`;
+}
