@@ -26,7 +26,7 @@ import {
   suffixOf,
   timeDigits,
 } from "./queue-keys.ts";
-import { repeat } from "./repeat.ts";
+import { isCompacted, repeat } from "./repeat.ts";
 import { appendOp, createdAt, deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 
 const VISIBILITY_MS = 30_000;
@@ -336,17 +336,30 @@ export async function acknowledge(context: RecipeContext, name: string, receipt:
   let tries = 0;
   const request = txnOf([modifiedAt(key, revision)], freed(name, key));
   const result = await repeat(context, () => (tries++, context.store.txn(request, { signal })), { signal });
-  if (!result.succeeded && !(tries > 1 && (await isNowhere(context, name, itemIn(key)!, { signal })))) throw errReceiptExpired();
+  if (!result.succeeded && !(tries > 1 && (await wasEnded(context, name, key, revision, { signal })))) throw errReceiptExpired();
   return { revision: result.revision };
 }
 
-/** After a try whose outcome was not heard: whether the message is in no place any more, so that the try was what ended it. */
-async function isNowhere(context: RecipeContext, name: string, { id }: Item, options: CallOptions): Promise<boolean> {
-  const places = [...Array.from({ length: 10 }, (_, priority) => `i/${priority}/${id}`), `x/${id}`].map((place) => queueKey(name, place));
-  const spread = ["f/", "d/"].map((place) => rangeOp(keysUnder(queueKey(name, place)), { keysOnly: true }));
-  const request = txnOf([], [...places.map((prefix) => rangeOp(keysUnder(prefix), { keysOnly: true })), ...spread]);
-  const result = await repeat(context, () => context.store.txn(request, options), options);
-  return !request.success.some((_, at) => foundAt(result, at).some((kv) => itemIn(kv.key)?.id === id));
+/**
+ * After a try whose outcome was not heard: whether it was what ended this flight. Only its own receipt ends a flight, or whoever promotes what
+ * is over; then the message is in another place from that very revision on.
+ */
+async function wasEnded(context: RecipeContext, name: string, key: Bytes, since: number, options: CallOptions): Promise<boolean> {
+  const { id } = itemIn(key)!;
+  try {
+    const { store } = context;
+    for await (const { events } of store.watch({ ...oneKey(key), startRevision: since + 1, noPut: true, signal: options.signal })) {
+      const revision = events[0]?.kv.modRevision;
+      if (revision === undefined) continue;
+      const places = [...Array.from({ length: 10 }, (_, priority) => `i/${priority}/${id}`), `x/${id}`];
+      const looks = places.map((place) => rangeOp(keysUnder(queueKey(name, place)), { keysOnly: true, revision }));
+      const result = await repeat(context, () => store.txn(txnOf([], looks), options), options);
+      return looks.every((_, at) => foundAt(result, at).every((kv) => itemIn(kv.key)?.id !== id));
+    }
+  } catch (error) {
+    if (!isCompacted(error)) throw error;
+  }
+  return false; // history does not tell any more
 }
 
 /** More time for it, from now on. @returns the receipt that is good from now on @throws QuorateError receiptExpired; badField */
