@@ -17,6 +17,7 @@ import {
   rejectMessage,
   setQueue,
   takeMessages,
+  untilWorthIt,
 } from "./queue.ts";
 import { appendOp, putOp, txnOf } from "./requests.ts";
 
@@ -240,6 +241,20 @@ test("several consumers at once never get the same message", async () => {
   };
   const all = (await lab.run(Promise.all(clients.map(drain)))).flat();
   expect(all.toSorted((a, b) => Number(a) - Number(b))).toEqual(Array.from({ length: 30 }, (_, n) => String(n)));
+});
+
+test("who waits hears of a message that another took, when its time is over", async () => {
+  await put("a");
+  const seen = { messages: [], nextAtMs: null, revision: lab.revision };
+  await got({ visibilityMs: 1_000 }, lab.client().context);
+  const before = lab.time.now;
+  const none = await (async () => {
+    await lab.run(untilWorthIt(context, "q", seen, new AbortController().signal));
+    return lab.run(takeMessages(context, "q"));
+  })();
+  expect([none.messages, lab.time.now - before < 1_000, none.nextAtMs !== null]).toEqual([[], true, true]);
+  await lab.run(untilWorthIt(context, "q", none, new AbortController().signal));
+  expect(await bodies()).toEqual(["a"]);
 });
 
 describe("when an answer is lost", () => {

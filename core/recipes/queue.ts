@@ -556,7 +556,7 @@ export async function untilWorthIt(
   const changed = async (): Promise<void> => {
     const watching = { ...keysUnder(queueKey(name, "")), startRevision: revision + 1, signal: over.signal };
     for await (const { events } of context.store.watch(watching)) {
-      if (events.some(({ type, kv }) => isNews(type, kv.key.slice(queueKey(name, "").length)))) return;
+      if (events.some(({ type, kv }) => isNews(type, kv.key.slice(queueKey(name, "").length), nextAtMs))) return;
     }
   };
   const due = async (): Promise<void> => {
@@ -573,7 +573,9 @@ export async function untilWorthIt(
 }
 
 /** Something became visible, or will at a time that is not known yet; a group is free; a gate has changed. */
-function isNews(type: "put" | "delete", rest: string): boolean {
+function isNews(type: "put" | "delete", rest: string, nextAtMs: number | null): boolean {
+  // Whoever lost the race for a message has to know when it may come back.
+  if (type === "put" && rest.startsWith("f/")) return Number(rest.split("/")[1]) < (nextAtMs ?? Infinity);
   return type === "put" ? /^(?:i|d|n)\/|^condition$/.test(rest) : rest.startsWith("g/") || rest === "condition";
 }
 
