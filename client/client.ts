@@ -79,3 +79,19 @@ export {
   whenSize,
 } from "../core/recipes/groups.ts";
 export type { RegistrationOptions } from "../core/recipes/registration.ts";
+export {
+  type ConfigChange,
+  type ConfigEntry,
+  type ConfigSnapshot,
+  type ConfigStep,
+  NearConfig,
+  type PublishOptions,
+  type SchemaCheck,
+  newestConfig,
+  publishConfig,
+  readConfig,
+  rollBackConfig,
+  setConfigSchema,
+  subscribeConfig,
+} from "../core/recipes/config.ts";
+export { type Rollout, acknowledgeConfig, configRollout, whenRolledOut } from "../core/recipes/rollout.ts";

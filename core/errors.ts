@@ -135,6 +135,10 @@ export function errConflict(message: string, details: ErrorDetails = {}): Quorat
 
 /** What a rate limit allows is used up. */
 export const errLimited = make("resourceExhausted", "limited", "the rate limit is used up");
+/** A value is not as the schema of its namespace wants it. */
+export function errSchemaFailed(message: string, details: ErrorDetails = {}): QuorateError {
+  return new QuorateError("invalidArgument", "schemaFailed", message, details);
+}
 /** Others change the same at the same time, again and again. */
 export const errContended = make("resourceExhausted", "contended", "too many do this at the same time");
 

@@ -58,6 +58,7 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   held: row("aborted", "safe"),
   conflict: row("aborted"),
   limited: row("resourceExhausted", "safe"),
+  schemaFailed: row("invalidArgument"),
   contended: row("resourceExhausted", "safe"),
   sequencePassed: row("failedPrecondition"),
   resultNotKept: row("failedPrecondition"),

@@ -7,10 +7,11 @@
 import type { Bytes } from "../bytes/bytes.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
 import { type Duration, milliseconds } from "./durations.ts";
+import { type FollowOptions, tagOf } from "./follow.ts";
 import { prefixOf } from "./names.ts";
 import { highest } from "./rendezvous-hash.ts";
 import { Registration, type RegistrationOptions, randomId } from "./registration.ts";
-import { type Entry, type Roster, type RosterChange, type RosterWatchOptions, readRoster, rosterTag, watchRoster } from "./roster.ts";
+import { type Entry, type Roster, type RosterChange, readRoster, watchRoster } from "./roster.ts";
 import { openScope } from "./scope.ts";
 import type { WaitOptions } from "./turns.ts";
 
@@ -48,7 +49,7 @@ export interface ViewStep extends View {
   readonly changes: readonly GroupChange[] | null;
 }
 
-export interface WatchGroupOptions extends RosterWatchOptions {
+export interface WatchGroupOptions extends FollowOptions {
   /** A failure is told only when the member has not come back for so long. Its views are late by that, and none of them is of one revision. */
   readonly stableFor?: Duration | undefined;
 }
@@ -171,7 +172,7 @@ export async function* watchGroup(
   }
 }
 
-async function* rawViews(context: RecipeContext, name: string, options: RosterWatchOptions): AsyncGenerator<ViewStep, void, void> {
+async function* rawViews(context: RecipeContext, name: string, options: FollowOptions): AsyncGenerator<ViewStep, void, void> {
   for await (const roster of watchRoster(context, groupPrefix(name), options)) {
     const changes = roster.changes?.map(({ type, entry }) => ({ type, member: memberOf(entry) })) ?? null;
     if (changes === null || changes.length > 0) yield { ...viewOf(roster), changes };
@@ -225,7 +226,7 @@ async function* damped(
       }
       if (changes !== null && changes.length === 0) continue;
       const members = [...last!.members, ...[...missing.values()].map(({ member }) => member)].toSorted(byId);
-      yield { revision: last!.revision, members, etag: rosterTag(members), changes };
+      yield { revision: last!.revision, members, etag: tagOf(members), changes };
     }
   } finally {
     step.catch(() => {}); // nobody waits for it any more
@@ -295,7 +296,7 @@ export function assign(keys: Iterable<string>, { members }: Pick<View, "members"
 
 function viewOf({ entries, revision }: Roster): View {
   const members = [...entries.values()].map(memberOf).toSorted(byId);
-  return { revision, members, etag: rosterTag(members) };
+  return { revision, members, etag: tagOf(members) };
 }
 
 function byId(a: Member, b: Member): number {

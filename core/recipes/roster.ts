@@ -11,10 +11,11 @@ import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
 import { errConflict, errSessionLost, isQuorateError } from "../errors.ts";
 import type { KeyValue, LeaseId } from "../store/command.ts";
 import type { WatchEvent } from "../store/watch/watcher.ts";
-import type { CallOptions, ReadOptions, RecipeContext, WatchBatch } from "./client-port.ts";
+import type { CallOptions, ReadOptions, RecipeContext } from "./client-port.ts";
+import { type FollowOptions, follow, readUnder } from "./follow.ts";
 import { nameOfSegment, segmentOf } from "./names.ts";
-import { type RepeatOptions, isCompacted, repeat } from "./repeat.ts";
-import { createdAt, deleteOp, foundAt, isAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
+import { repeat } from "./repeat.ts";
+import { createdAt, deleteOp, foundAt, isAt, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 import type { Session } from "./session.ts";
 import { putForSession } from "./turns.ts";
 
@@ -172,69 +173,28 @@ export async function revise(
 
 /** The roster as of now. */
 export async function readRoster(context: RecipeContext, prefix: Bytes, options: ReadOptions = {}): Promise<Roster> {
-  return rosterAt(context, prefix, 0, options);
+  const { kvs, revision } = await readUnder(context, prefix, options);
+  return { entries: entriesIn(prefix, kvs), revision, changes: null };
 }
 
-async function rosterAt(context: RecipeContext, prefix: Bytes, at: number, options: ReadOptions & RepeatOptions): Promise<Roster> {
-  const request = readOf(keysUnder(prefix), { revision: at });
-  const { kvs, revision } = await repeat(context, () => context.store.range(request, options), options);
-  const entries = kvs.flatMap((kv) => entryIn(prefix, kv) ?? []);
-  return { entries: new Map(entries.map((entry) => [entry.id, entry])), revision: at === 0 ? revision : at, changes: null };
-}
-
-export interface RosterWatchOptions extends CallOptions {
-  /** The roster is known as of this revision: it comes first, with no changes, if history goes back so far. */
-  readonly after?: number | undefined;
+function entriesIn(prefix: Bytes, kvs: readonly KeyValue[]): ReadonlyMap<string, Entry> {
+  return new Map(kvs.flatMap((kv) => entryIn(prefix, kv) ?? []).map((entry) => [entry.id, entry]));
 }
 
 /**
  * The roster now, and then as of each revision that changes it, in order. What goes wrong meanwhile is waited out: nobody is ever told of
  * an empty roster because the store does not answer. Ends with the signal, without throwing.
  */
-export async function* watchRoster(
-  context: RecipeContext,
-  prefix: Bytes,
-  { after, signal }: RosterWatchOptions = {},
-): AsyncGenerator<Roster, void, void> {
-  let start = after;
-  try {
-    while (!signal?.aborted) {
-      let seen: Roster;
-      try {
-        seen = await rosterAt(context, prefix, start ?? 0, { until: Infinity, signal });
-      } catch (error) {
-        if (start === undefined || !isHistoryGone(error)) throw error;
-        start = undefined;
-        continue;
-      }
-      yield start === undefined ? seen : (seen = { ...seen, changes: [] });
-      start = undefined;
-      try {
-        for await (const batch of context.store.watch({ ...keysUnder(prefix), startRevision: seen.revision + 1, prevKv: true, signal })) {
-          for (const next of steps(prefix, seen, batch)) yield (seen = next);
-        }
-      } catch (error) {
-        if (!isCompacted(error)) throw error;
-      }
+export async function* watchRoster(context: RecipeContext, prefix: Bytes, options: FollowOptions = {}): AsyncGenerator<Roster, void, void> {
+  let entries: ReadonlyMap<string, Entry> = new Map();
+  for await (const { revision, kvs, isKnown, events } of follow(context, prefix, options)) {
+    if (kvs !== null) {
+      entries = entriesIn(prefix, kvs);
+      yield { entries, revision, changes: isKnown ? [] : null };
+      continue;
     }
-  } catch (error) {
-    if (!signal?.aborted) throw error;
-  }
-}
-
-/** Asked for a revision that is compacted, or that this store never had. */
-function isHistoryGone(error: unknown): boolean {
-  return isCompacted(error) || (isQuorateError(error) && error.reason === "futureRevision");
-}
-
-/** The batch, revision by revision. */
-function* steps(prefix: Bytes, before: Roster, { events }: WatchBatch): Generator<Roster> {
-  let entries = before.entries;
-  for (let from = 0, to = 0; from < events.length; from = to) {
-    const revision = events[from]!.kv.modRevision;
-    while (to < events.length && events[to]!.kv.modRevision === revision) to++;
     const next = new Map(entries);
-    const changes = changesOf(prefix, events.slice(from, to), next);
+    const changes = changesOf(prefix, events, next);
     entries = next;
     if (changes.length > 0) yield { entries, revision, changes };
   }
@@ -257,16 +217,4 @@ function changesOf(prefix: Bytes, events: readonly WatchEvent[], entries: Map<st
     }
   }
   return changes;
-}
-
-/** Changes with what is in the roster, and only then: for HTTP. @returns as of which the list is, for an ETag */
-export function rosterTag(entries: Iterable<Pick<Entry, "revision">>): string {
-  let newest = 0;
-  let count = 0;
-  // Whoever comes or changes has a newer revision than all that was; whoever goes leaves fewer.
-  for (const { revision } of entries) {
-    newest = Math.max(newest, revision);
-    count++;
-  }
-  return `"${newest}-${count}"`;
 }

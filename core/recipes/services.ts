@@ -8,9 +8,10 @@ import type { Bytes } from "../bytes/bytes.ts";
 import { errBadField } from "../errors.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
 import { type Duration, milliseconds } from "./durations.ts";
+import { type FollowOptions, tagOf } from "./follow.ts";
 import { prefixOf } from "./names.ts";
 import { Registration, type RegistrationOptions } from "./registration.ts";
-import { type Entry, type Roster, type RosterWatchOptions, type Value, readRoster, rosterTag, watchRoster } from "./roster.ts";
+import { type Entry, type Roster, type Value, readRoster, watchRoster } from "./roster.ts";
 
 const KIND = "services";
 const TTL = "30s";
@@ -158,7 +159,7 @@ export async function* watchServices(
   context: RecipeContext,
   name: string,
   filter: ServiceFilter = {},
-  options: RosterWatchOptions = {},
+  options: FollowOptions = {},
 ): AsyncGenerator<ServiceStep, void, void> {
   const before = new Map<string, Instance>();
   for await (const roster of watchRoster(context, servicePrefix(name), options)) {
@@ -184,7 +185,7 @@ function* changesBetween(before: ReadonlyMap<string, Instance>, { instances }: S
 
 function listOf({ entries, revision }: Roster, filter: ServiceFilter): ServiceList {
   const instances = [...entries.values()].flatMap((entry) => instanceOf(entry) ?? []).filter((one) => takes(filter, one));
-  return { instances, revision, etag: rosterTag(instances) };
+  return { instances, revision, etag: tagOf(instances) };
 }
 
 function takes({ status, tag, zone }: ServiceFilter, one: Instance): boolean {

@@ -48,6 +48,7 @@ const RECIPES: Readonly<Record<string, string>> = {
   "queue, where they are taken": "takeMessages, acknowledge, extendMessage, rejectMessage, untilWorthIt",
   task: "directTask, reportProgress, taskState",
   limiter: "Limiter",
+  config: "publishConfig, readConfig, subscribeConfig, rollBackConfig, NearConfig, acknowledgeConfig, whenRolledOut",
   services: "registerService, listServices, watchServices",
   groups: "Membership, watchGroup, whenSize, assign",
 };

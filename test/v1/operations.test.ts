@@ -12,6 +12,7 @@ import { KV_SAMPLES } from "./samples-kv.ts";
 import { QUEUE_SAMPLES } from "./samples-queues.ts";
 import { TOPIC_SAMPLES } from "./samples-topics.ts";
 import { LIMIT_SAMPLES } from "./samples-limits.ts";
+import { CONFIG_SAMPLES } from "./samples-config.ts";
 import { ROSTER_SAMPLES } from "./samples-rosters.ts";
 
 const SAMPLES: readonly Sample[] = [
@@ -22,6 +23,7 @@ const SAMPLES: readonly Sample[] = [
   ...TOPIC_SAMPLES,
   ...LIMIT_SAMPLES,
   ...ROSTER_SAMPLES,
+  ...CONFIG_SAMPLES,
 ];
 
 /** Declared where the document itself is. */

@@ -1,6 +1,7 @@
 /** Every operation of v1, in the order of the reference. */
 import type { Operation } from "./operation.ts";
 import { barrierOperations, fenceOperations, rendezvousOperations } from "./barriers.ts";
+import { configOperations } from "./config.ts";
 import { electionOperations } from "./elections.ts";
 import { counterOperations } from "./counters.ts";
 import { groupOperations } from "./groups.ts";
@@ -31,6 +32,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...fenceOperations,
   ...serviceOperations,
   ...groupOperations,
+  ...configOperations,
   ...counterOperations,
   ...queueOperations,
   ...topicOperations,

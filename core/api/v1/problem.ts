@@ -31,6 +31,7 @@ const BY_REASON: Readonly<Record<string, number>> = {
   leaseExists: 409,
   leaseTtlTooLarge: 400,
   sessionLost: 410,
+  schemaFailed: 422,
   held: 423,
   preconditionFailed: 412,
   userEmpty: 401,

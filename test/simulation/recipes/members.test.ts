@@ -3,6 +3,7 @@
  * `RECIPE_SEED=7` is the one seed.
  */
 import { describe, expect, test } from "vitest";
+import { runConfig } from "./config-schedule.ts";
 import { runLimits } from "./limit-schedule.ts";
 import { runRosters } from "./roster-schedule.ts";
 
@@ -18,6 +19,7 @@ interface Outcome {
 
 const SCHEDULES: readonly (readonly [name: string, run: (seed: number) => Promise<Outcome>, least: Readonly<Record<string, number>>])[] = [
   ["limits", runLimits, { allowed: 100, refused: 20 }],
+  ["config", runConfig, { published: 50, refused: 0, seen: 200 }],
   ["groups", runRosters, { joins: 20, leaves: 20, fails: 5 }],
 ];
 
