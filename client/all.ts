@@ -14,6 +14,17 @@ import { acquireLocks } from "../core/recipes/locks.ts";
 import { enterRendezvous } from "../core/recipes/rendezvous.ts";
 import { type RwOptions, acquireRead, acquireWrite, rwState } from "../core/recipes/rwlock.ts";
 import { type SemaphoreOptions, acquirePermits, semaphoreState, tryPermits } from "../core/recipes/semaphore.ts";
+import {
+  NearConfig,
+  type ConfigChange,
+  type PublishOptions,
+  publishConfig,
+  readConfig,
+  rollBackConfig,
+  subscribeConfig,
+} from "../core/recipes/config.ts";
+import type { PickOptions } from "../core/recipes/picker.ts";
+import { type NodeStatus, Pool, PoolMember } from "../core/recipes/pools.ts";
 import type { RegistrationOptions } from "../core/recipes/registration.ts";
 import { type ServiceFilter, type ServiceInfo, listServices, registerService, watchServices } from "../core/recipes/services.ts";
 import { Session, type SessionOptions } from "../core/recipes/session.ts";
@@ -70,6 +81,23 @@ export class FullClient extends Client {
       join: (data: unknown, options?: JoinOptions) => Membership.join(this, name, data, options),
       view: () => readGroup(this, name),
       watch: (options?: WatchGroupOptions) => watchGroup(this, name, options),
+    };
+  }
+
+  config(namespace: string) {
+    return {
+      publish: (changes: readonly ConfigChange[], options?: PublishOptions) => publishConfig(this, namespace, changes, options),
+      read: (revision?: number) => readConfig(this, namespace, { revision }),
+      rollBack: (to: number, options?: PublishOptions) => rollBackConfig(this, namespace, to, options),
+      subscribe: (signal?: AbortSignal) => subscribeConfig(this, namespace, { signal }),
+      near: (signal?: AbortSignal) => new NearConfig(this, namespace, { signal }),
+    };
+  }
+
+  pool(name: string) {
+    return {
+      open: (options?: PickOptions) => Pool.open(this, name, options),
+      join: (id: string, status: NodeStatus, options?: RegistrationOptions) => PoolMember.join(this, name, id, status, options),
     };
   }
 

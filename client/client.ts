@@ -95,3 +95,14 @@ export {
   subscribeConfig,
 } from "../core/recipes/config.ts";
 export { type Rollout, acknowledgeConfig, configRollout, whenRolledOut } from "../core/recipes/rollout.ts";
+export { type Candidate as PickCandidate, type PickOptions, Picker, type Strategy } from "../core/recipes/picker.ts";
+export {
+  type NodeStatus,
+  type Picked,
+  Pool,
+  PoolMember,
+  type PoolNode,
+  type PoolState,
+  readPool,
+  watchPool,
+} from "../core/recipes/pools.ts";

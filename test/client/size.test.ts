@@ -48,6 +48,8 @@ const RECIPES: Readonly<Record<string, string>> = {
   "queue, where they are taken": "takeMessages, acknowledge, extendMessage, rejectMessage, untilWorthIt",
   task: "directTask, reportProgress, taskState",
   limiter: "Limiter",
+  pools: "Pool, watchPool, Picker",
+  "a node of a pool": "PoolMember",
   config: "publishConfig, readConfig, subscribeConfig, rollBackConfig, NearConfig, acknowledgeConfig, whenRolledOut",
   services: "registerService, listServices, watchServices",
   groups: "Membership, watchGroup, whenSize, assign",

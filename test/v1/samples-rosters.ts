@@ -1,9 +1,11 @@
-/** Services and groups. */
+/** Services, groups and pools. */
 import type { Sample, SampleServer } from "./sample.ts";
 
 const headers = { "quorate-secret": "s3cret" };
 const other = { "quorate-secret": "another" };
 const INFO = { address: "10.0.0.7", port: 80, zone: "eu-1", tags: ["a"] };
+
+const NODE = { address: "10.0.0.7", capacity: 10, zone: "eu-1" };
 
 let count = 0;
 const fresh = (kind: string): string => `/v1/${kind}/sample-${++count}`;
@@ -14,7 +16,7 @@ async function entered(server: SampleServer, kind: string, body: unknown): Promi
   return path;
 }
 
-/** What services and groups have in common. */
+/** What they have in common. */
 function common(kind: string, body: unknown): Sample[] {
   const list = `/v1/${kind}/{name}`;
   const entry = `${list}/{id}`;
@@ -47,6 +49,14 @@ const INSTANCE = "/v1/services/{name}/{id}";
 export const ROSTER_SAMPLES: readonly Sample[] = [
   ...common("services", INFO),
   ...common("groups", { address: "10.0.0.7" }),
+  ...common("pools", NODE),
+  { method: "GET", path: "/v1/pools/{name}/pick", status: 404, request: () => ({ path: `${fresh("pools")}/pick` }) },
+  {
+    method: "GET",
+    path: "/v1/pools/{name}/pick",
+    status: 200,
+    request: async (s) => ({ path: `${await entered(s, "pools", NODE)}/pick?strategy=hash&key=user-7` }),
+  },
   {
     method: "PATCH",
     path: INSTANCE,

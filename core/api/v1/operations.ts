@@ -9,6 +9,7 @@ import { kvOperations } from "./kv.ts";
 import { leaseOperations } from "./leases.ts";
 import { limitOperations } from "./limits.ts";
 import { lockOperations } from "./locks.ts";
+import { poolOperations } from "./pools.ts";
 import { rwlockOperations } from "./rwlocks.ts";
 import { semaphoreOperations } from "./semaphores.ts";
 import { queueOperations } from "./queues.ts";
@@ -33,6 +34,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...serviceOperations,
   ...groupOperations,
   ...configOperations,
+  ...poolOperations,
   ...counterOperations,
   ...queueOperations,
   ...topicOperations,
