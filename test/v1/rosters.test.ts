@@ -14,19 +14,16 @@ afterAll(() => server.stop());
 const headers = { "quorate-secret": "s" };
 const enter = (path: string, body: object) => ask("PUT", path, { body, headers });
 
+type Told = readonly [name: string, data: Readonly<Record<string, unknown>>, id: string];
+
 /** The first events of a stream: name, data, id. `act` is done once it has begun. */
-async function events(
-  path: string,
-  count: number,
-  act: () => Promise<unknown>,
-  more = {},
-): Promise<[name: string, data: any, id: string][]> {
+async function events(path: string, count: number, act: () => Promise<unknown>, more = {}): Promise<Told[]> {
   const end = new AbortController();
   const reply = await fetch(server.url + path, { headers: { accept: "text/event-stream", ...more }, signal: end.signal });
   expect(reply.headers.get("content-type")).toBe("text/event-stream");
   let text = "";
-  const found = () =>
-    [...text.matchAll(/event: (\w+)\nid: (\d+)\ndata: (.*)\n\n/g)].map(([, name, id, data]) => [name!, JSON.parse(data!), id!]);
+  const found = (): Told[] =>
+    [...text.matchAll(/event: (\w+)\nid: (\d+)\ndata: (.*)\n\n/g)].map(([, name, id, data]) => [name!, JSON.parse(data!) as Told[1], id!]);
   let acted = false;
   for await (const chunk of reply.body!.pipeThrough(new TextDecoderStream())) {
     text += chunk;
@@ -37,7 +34,7 @@ async function events(
     if (found().length >= count) break;
   }
   end.abort();
-  return found() as [string, any, string][];
+  return found();
 }
 
 test("a list is waited for by its ETag, and may be cached for a moment", async () => {
