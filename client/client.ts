@@ -106,3 +106,4 @@ export {
   readPool,
   watchPool,
 } from "../core/recipes/pools.ts";
+export * from "../core/recipes/schedule.ts";

@@ -20,7 +20,9 @@ import type { Route } from "../core/api/exchange.ts";
 import { grpcServices } from "../core/api/grpc/services.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
 import { type V1Sockets, v1Routes, v1Sockets } from "../core/api/v1/routes.ts";
-import type { V1Deps } from "../core/api/v1/services.ts";
+import { ScheduleDuty, SCHEDULE_LOOK_MS } from "../core/api/v1/schedule-duty.ts";
+import { type V1Deps, v1Services } from "../core/api/v1/services.ts";
+import { nextTick } from "../adapters/cron/next-tick.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
 import { v3Routes } from "../core/api/v3/routes.ts";
 import { type Service, v3Services } from "../core/api/v3/services.ts";
@@ -132,7 +134,9 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     tokenIdleMs: settings["auth-token-ttl"] * 1000,
   });
   const views = viewsOf(settings, replica, authenticator, logger);
+  const endSchedules = every(SCHEDULE_LOOK_MS, () => views.schedules.tick());
   const close = async (): Promise<void> => {
+    endSchedules();
     webSockets?.close();
     await Promise.all([grpc?.close(), ...listeners.map((listener) => listener.close())]);
     views.watch.stop();
@@ -275,6 +279,7 @@ interface Views {
   readonly services: readonly Service[];
   readonly watch: WatchService;
   readonly sockets: V1Sockets;
+  readonly schedules: ScheduleDuty;
 }
 
 function viewsOf(settings: Settings, member: Replica, authenticator: Authenticator, logger: Logger): Views {
@@ -305,10 +310,12 @@ function viewsOf(settings: Settings, member: Replica, authenticator: Authenticat
     monotonicMs: () => clock.monotonicMs(),
     onInternalError: (error) => logger.error({ error }, "a request of the v1 API failed"),
     version: packageVersion(),
+    nextTick,
   };
+  const schedules = new ScheduleDuty(v1Services(v1));
   routes.push(...v1Routes(v1));
   if (settings["enable-v2"]) routes.push(...v2Routes({ member, authenticator, now: () => clock.wallMs() }));
-  return { routes, services, watch, sockets: v1Sockets(v1) };
+  return { routes, services, watch, sockets: v1Sockets(v1), schedules };
 }
 
 interface GrpcOptions {

@@ -6,6 +6,9 @@ import { type FullClient, connectAll } from "../client/all.ts";
 import type { ConnectOptions } from "../client/connect.ts";
 import { Authenticator } from "../core/api/auth/authenticator.ts";
 import { createApp } from "../core/api/create-app.ts";
+import { nextTick } from "../adapters/cron/next-tick.ts";
+import { ScheduleDuty, SCHEDULE_LOOK_MS } from "../core/api/v1/schedule-duty.ts";
+import { type V1Deps, v1Services } from "../core/api/v1/services.ts";
 import { v1Routes } from "../core/api/v1/routes.ts";
 import { utf8Decode } from "../core/bytes/utf8.ts";
 import { Xoshiro128 } from "../core/raft/prng.ts";
@@ -54,7 +57,7 @@ export class TestStore implements AsyncDisposable {
       monotonicMs,
       wallMs,
     });
-    const routes = v1Routes({
+    const deps: V1Deps = {
       ...STORE_OPTIONS,
       member: member.replica,
       authenticator,
@@ -65,7 +68,15 @@ export class TestStore implements AsyncDisposable {
       onInternalError: onBug,
       maxRequestBytes: BODY_BYTES_MAX,
       version: "test",
-    });
+      nextTick,
+    };
+    const routes = v1Routes(deps);
+    const schedules = new ScheduleDuty(v1Services(deps));
+    const look = (): void => {
+      schedules.tick();
+      time.after(SCHEDULE_LOOK_MS, look);
+    };
+    look();
     const access = { corsOrigins: [], hosts: ["*"] };
     const { app } = createApp({ member: member.replica, routes, access, bodyBytesMax: BODY_BYTES_MAX, onError: onBug });
     this.#answer = (request) => app.fetch(request);

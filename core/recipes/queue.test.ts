@@ -46,7 +46,7 @@ describe("messages", () => {
     expect(await bodies({ max: 5 })).toEqual(["b", "c"]);
     expect(await counts()).toEqual([0, 0, 3, 0]);
     await lab.run(acknowledge(context, "q", first!.receipt!));
-    await expect(lab.run(acknowledge(context, "q", first!.receipt!))).rejects.toMatchObject({ reason: "receiptExpired" });
+    await lab.run(acknowledge(context, "q", first!.receipt!)); // again is the same act
     expect(await counts()).toEqual([0, 0, 2, 0]);
   });
 

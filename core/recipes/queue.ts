@@ -330,19 +330,21 @@ function freed(name: string, key: Bytes): Operation[] {
   return [deleteOp(oneKey(key)), ...(group === null ? [] : [deleteOp(oneKey(groupKey(name, group)))])];
 }
 
-/** It is done. @throws QuorateError receiptExpired when its time was over before; badField */
+/**
+ * It is done. Saying so again with the same receipt is the same act, for as long as history tells.
+ * @throws QuorateError receiptExpired when its time was over before; badField
+ */
 export async function acknowledge(context: RecipeContext, name: string, receipt: string, { signal }: CallOptions = {}): Promise<AsOf> {
   const { key, revision } = receiptIn(name, receipt);
-  let tries = 0;
   const request = txnOf([modifiedAt(key, revision)], freed(name, key));
-  const result = await repeat(context, () => (tries++, context.store.txn(request, { signal })), { signal });
-  if (!result.succeeded && !(tries > 1 && (await wasEnded(context, name, key, revision, { signal })))) throw errReceiptExpired();
+  const result = await repeat(context, () => context.store.txn(request, { signal }), { signal });
+  if (!result.succeeded && !(await wasEnded(context, name, key, revision, { signal }))) throw errReceiptExpired();
   return { revision: result.revision };
 }
 
 /**
- * After a try whose outcome was not heard: whether it was what ended this flight. Only its own receipt ends a flight, or whoever promotes what
- * is over; then the message is in another place from that very revision on.
+ * Whether this receipt has ended its flight by an acknowledgement. Otherwise, given back, extended or promoted, the message is in another
+ * place from that very revision on.
  */
 async function wasEnded(context: RecipeContext, name: string, key: Bytes, since: number, options: CallOptions): Promise<boolean> {
   const { id } = itemIn(key)!;
@@ -352,7 +354,8 @@ async function wasEnded(context: RecipeContext, name: string, key: Bytes, since:
       const revision = events[0]?.kv.modRevision;
       if (revision === undefined) continue;
       const places = [...Array.from({ length: 10 }, (_, priority) => `i/${priority}/${id}`), `x/${id}`];
-      const looks = places.map((place) => rangeOp(keysUnder(queueKey(name, place)), { keysOnly: true, revision }));
+      const spread = ["d/", "f/"]; // where times come before the number
+      const looks = [...places, ...spread].map((place) => rangeOp(keysUnder(queueKey(name, place)), { keysOnly: true, revision }));
       const result = await repeat(context, () => store.txn(txnOf([], looks), options), options);
       return looks.every((_, at) => foundAt(result, at).every((kv) => itemIn(kv.key)?.id !== id));
     }

@@ -10,6 +10,7 @@ import { COUNTER_SAMPLES } from "./samples-counters.ts";
 import { HOLD_SAMPLES } from "./samples-holds.ts";
 import { KV_SAMPLES } from "./samples-kv.ts";
 import { QUEUE_SAMPLES } from "./samples-queues.ts";
+import { SCHEDULE_SAMPLES } from "./samples-schedules.ts";
 import { TOPIC_SAMPLES } from "./samples-topics.ts";
 import { LIMIT_SAMPLES } from "./samples-limits.ts";
 import { CONFIG_SAMPLES } from "./samples-config.ts";
@@ -20,6 +21,7 @@ const SAMPLES: readonly Sample[] = [
   ...HOLD_SAMPLES,
   ...KV_SAMPLES,
   ...QUEUE_SAMPLES,
+  ...SCHEDULE_SAMPLES,
   ...TOPIC_SAMPLES,
   ...LIMIT_SAMPLES,
   ...ROSTER_SAMPLES,

@@ -61,3 +61,9 @@ test("a message is acknowledged by the write that it leads to, or neither happen
   expect(await (await ask("GET", "/v1/kv/paid/7")).text()).toBe("yes");
   expect((await take("pay"))[0]?.body).toBe("order 8"); // the group is free again
 });
+
+test("a schedule puts its message at its time", async () => {
+  await ask("PUT", "/v1/schedules/often", JSON.stringify({ every: "1s", queue: "ticks", body: "tick" }));
+  expect((await take("ticks", "?wait=30s"))[0]?.body).toBe("tick");
+  await ask("DELETE", "/v1/schedules/often");
+});

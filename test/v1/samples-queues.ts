@@ -40,7 +40,7 @@ export const QUEUE_SAMPLES: readonly Sample[] = [
     status: 409,
     request: async (server) => {
       const receipt = await takeOne(server);
-      await server.call("POST", `${queue}/ack`, { receipt });
+      await server.call("POST", `${queue}/nack`, { receipt });
       return { path: `${queue}/ack`, body: { receipt } };
     },
   },

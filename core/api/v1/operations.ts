@@ -14,6 +14,7 @@ import { rwlockOperations } from "./rwlocks.ts";
 import { semaphoreOperations } from "./semaphores.ts";
 import { queueOperations } from "./queues.ts";
 import { serviceOperations } from "./service-instances.ts";
+import { scheduleOperations } from "./schedules.ts";
 import { tokenOperations } from "./tokens.ts";
 import { taskOperations, topicOperations } from "./topics.ts";
 import { txnOperations } from "./txn.ts";
@@ -37,6 +38,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...poolOperations,
   ...counterOperations,
   ...queueOperations,
+  ...scheduleOperations,
   ...topicOperations,
   ...taskOperations,
   ...limitOperations,

@@ -1,5 +1,6 @@
 /** What the operations of v1 stand on: given by the runtime, once. */
 import type { Host } from "../../recipes/client-port.ts";
+import type { NextTick } from "../../recipes/schedule.ts";
 import type { Member } from "../../replica/member.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { MemberStoreOptions } from "./member-store.ts";
@@ -19,6 +20,8 @@ export interface V1Deps extends MemberStoreOptions {
   /** A handler threw what it should not have. */
   readonly onInternalError: (error: unknown) => void;
   readonly version: string;
+  /** When schedules tick. */
+  readonly nextTick: NextTick;
 }
 
 export interface V1Services extends V1Deps {

@@ -1,0 +1,100 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { nextTick } from "../../adapters/cron/next-tick.ts";
+import { withEachFault } from "../../test/helpers/each-fault.ts";
+import { RecipeLab } from "../../test/helpers/recipe-lab.ts";
+import type { RecipeContext } from "./client-port.ts";
+import { peekMessages } from "./queue.ts";
+import { type Schedule, deleteSchedule, fireSchedules, listSchedules, putSchedule, readSchedule, runSchedule } from "./schedule.ts";
+
+let lab: RecipeLab;
+let context: RecipeContext;
+beforeEach(async () => {
+  lab = await RecipeLab.start();
+  ({ context } = lab.client());
+});
+afterEach(() => lab.close());
+
+const EVERY: Schedule = { everyMs: 10_000, queue: "q", body: "tick", catchUp: "one" };
+const set = (more: Partial<Schedule> = {}): Promise<unknown> => lab.run(putSchedule(context, "s", { ...EVERY, ...more }));
+const fire = (by = context): Promise<number | null> => lab.run(fireSchedules(by, nextTick));
+const put = async (): Promise<number> => (await lab.run(peekMessages(context, "q", { limit: 500 }))).length;
+
+describe("a tick", () => {
+  test("comes at its time, once, however many look", async () => {
+    await set();
+    const others = Array.from({ length: 4 }, () => lab.client().context);
+    await lab.run(Promise.all(others.map((by) => fireSchedules(by, nextTick))));
+    expect(await put()).toBe(0);
+    for (let n = 1; n <= 3; n++) {
+      await lab.advance(10_000);
+      await lab.run(Promise.all(others.map((by) => fireSchedules(by, nextTick))));
+      expect(await put()).toBe(n);
+    }
+  });
+
+  test("is put once also when answers are lost", async () => {
+    await withEachFault(
+      async (one, client) => {
+        await one.run(putSchedule(client.context, "s", EVERY));
+        for (let n = 0; n < 4; n++) {
+          await one.run(fireSchedules(client.context, nextTick)).catch(() => {});
+          await one.advance(10_000);
+        }
+        await one.run(fireSchedules(one.client().context, nextTick));
+        return (await one.run(peekMessages(one.client().context, "q", { limit: 50 }))).length;
+      },
+      (count, expected) => expect(Math.abs(count - expected)).toBeLessThanOrEqual(1), // a look more or less moves the first tick
+    );
+  });
+
+  test.each([
+    ["none", 0],
+    ["one", 1],
+    ["all", 31],
+  ] as const)("that was missed, with catchUp %s, puts %i", async (catchUp, count) => {
+    await set({ catchUp });
+    await fire();
+    await lab.advance(310_000);
+    await fire();
+    expect(await put()).toBe(count);
+    await lab.advance(10_001);
+    await fire();
+    expect(await put()).toBe(count + 1);
+  });
+});
+
+test("cron expressions are those of a time zone", () => {
+  const at = (text: string): number => Date.parse(text);
+  expect(nextTick({ ...EVERY, everyMs: undefined, cron: "30 4 * * *", timeZone: "Europe/Berlin" }, at("2026-07-01T00:00:00Z"))).toBe(
+    at("2026-07-01T02:30:00Z"),
+  );
+  expect(nextTick({ ...EVERY, everyMs: undefined, cron: "*/5 * * * * *" }, at("2026-07-01T00:00:01Z"))).toBe(at("2026-07-01T00:00:05Z"));
+});
+
+test("one that cannot be fired says why, and holds up no other", async () => {
+  await lab.run(putSchedule(context, "bad", { ...EVERY, everyMs: undefined, cron: "every monday" }));
+  await set();
+  await fire();
+  expect(await lab.run(readSchedule(context, "bad"))).toMatchObject({ problem: expect.stringMatching(/./) as string, nextAtMs: null });
+  await lab.advance(10_001);
+  await fire();
+  expect(await put()).toBe(1);
+});
+
+test("it is listed, run by hand, and deleted", async () => {
+  await set();
+  await lab.run(runSchedule(context, "s"));
+  expect(await put()).toBe(1);
+  expect(await lab.run(listSchedules(context))).toMatchObject([{ name: "s", queue: "q" }]);
+  await lab.run(deleteSchedule(context, "s"));
+  expect(await lab.run(listSchedules(context))).toEqual([]);
+  await expect(lab.run(runSchedule(context, "s"))).rejects.toMatchObject({ reason: "keyAbsent" });
+});
+
+test.each([
+  ["cron", { cron: "* * * * *" }],
+  ["every", { everyMs: 10 }],
+  ["queue", { queue: "" }],
+])("a bad %s is refused by its name", async (field, more) => {
+  await expect(set(more)).rejects.toMatchObject({ details: { field } });
+});
