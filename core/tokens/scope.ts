@@ -26,12 +26,12 @@ const READ: Rights = { read: "all", write: [] };
 const ALL: Rights = { read: "all", write: "all" };
 
 /** Where the keys of a kind are, and its verbs. */
-const KINDS: Readonly<Record<string, { readonly at: string; readonly verbs: Readonly<Record<string, Rights>> }>> = {
+const KINDS: Readonly<Record<string, { readonly at: string; readonly also?: string; readonly verbs: Readonly<Record<string, Rights>> }>> = {
   services: { at: "services", verbs: { read: READ, register: ALL } },
-  config: { at: "config", verbs: { read: READ, publish: ALL } },
+  config: { at: "config", also: "config-acks", verbs: { read: READ, publish: ALL, acknowledge: { read: "all", write: ["/"] } } },
   pools: { at: "lb", verbs: { read: READ, report: ALL } },
   topics: { at: "topics", verbs: { read: READ, publish: ALL, consume: { read: "all", write: ["/c/"] } } },
-  tasks: { at: "tasks", verbs: { read: READ, direct: { read: "all", write: ["/spec"] }, report: { read: "all", write: ["/p/"] } } },
+  tasks: { at: "tasks", verbs: { read: READ, direct: { read: "all", write: ["/spec"] }, report: { read: "all", write: ["/p/", "/w/"] } } },
   locks: { at: "locks", verbs: { read: READ, acquire: ALL } },
   rwlocks: { at: "rw", verbs: { read: READ, acquire: ALL } },
   semaphores: { at: "sem", verbs: { read: READ, acquire: ALL } },
@@ -115,16 +115,18 @@ function recipeGrants(entry: string, kind: string, name: string, verb: string): 
   const rights = Object.hasOwn(known.verbs, verb) ? known.verbs[verb] : undefined;
   if (rights === undefined) throw errBadEntry(entry, `the verbs of ${kind} are ${Object.keys(known.verbs).join(", ")}`);
   if (name.includes("/")) throw errBadEntry(entry, "a name is one segment: write %2F for a slash");
+  const roots = known.also === undefined ? [known.at] : [known.at, known.also];
   const segment = encodeURIComponent(utf8Decode(percentDecoded(entry, name.replace(/\*$/, "")))); // as core/recipes/names.ts
-  const head = `/quorate/${known.at}/${segment}`;
   const isWild = name.endsWith("*");
   const grants: Grant[] = [];
-  for (const need of ["read", "write"] as const) {
-    const parts = rights[need];
-    if (parts !== "all") {
-      for (const tail of parts) grants.push({ need, keys: isWild ? { is: "part", head, tail } : { is: "prefix", prefix: head + tail } });
-    } else if (isWild) grants.push({ need, keys: { is: "prefix", prefix: head } });
-    else grants.push({ need, keys: { is: "key", key: head } }, { need, keys: { is: "prefix", prefix: `${head}/` } });
+  for (const head of roots.map((root) => `/quorate/${root}/${segment}`)) {
+    for (const need of ["read", "write"] as const) {
+      const parts = rights[need];
+      if (parts !== "all") {
+        for (const tail of parts) grants.push({ need, keys: isWild ? { is: "part", head, tail } : { is: "prefix", prefix: head + tail } });
+      } else if (isWild) grants.push({ need, keys: { is: "prefix", prefix: head } });
+      else grants.push({ need, keys: { is: "key", key: head } }, { need, keys: { is: "prefix", prefix: `${head}/` } });
+    }
   }
   // A request that must not be done twice is remembered beside the recipe.
   const isWriting = rights.write.length > 0;

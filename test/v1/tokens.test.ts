@@ -52,3 +52,49 @@ test("a token is given by nobody who holds one, and for nothing that is not unde
   expect((await ask("POST", "/v1/tokens/void")).status).toBe(204);
   expect((await ask("GET", "/v1/kv/a", undefined, { authorization })).status).toBe(401);
 });
+
+/** Each verb does what it says with one request, and a reader may not. */
+const ACTS: readonly (readonly [
+  entry: string,
+  method: string,
+  path: string,
+  body?: string | undefined,
+  headers?: Record<string, string>,
+])[] = [
+  ["services:x:register", "PUT", "/v1/services/x/i1", '{"address":"10.0.0.1"}'],
+  ["config:x:publish", "PUT", "/v1/config/x/port", "80", { "idempotency-key": "k" }],
+  ["config:x:acknowledge", "PUT", "/v1/config/x/rollout/w1", '{"revision":1}'],
+  ["pools:x:report", "PUT", "/v1/pools/x/n1", '{"address":"10.0.0.1","capacity":1,"inflight":0}'],
+  ["topics:x:publish", "POST", "/v1/topics/x", "hello", { "idempotency-key": "k" }],
+  ["topics:x:consume", "PUT", "/v1/topics/x/cursors/c", '{"after":1}', { "if-match": '"0"' }],
+  ["tasks:x:direct", "PUT", "/v1/tasks/x", "do"],
+  ["tasks:x:report", "PUT", "/v1/tasks/x/workers/w", "{}"],
+  ["locks:x:acquire", "POST", "/v1/locks/x"],
+  ["rwlocks:x:acquire", "POST", "/v1/rwlocks/x/read"],
+  ["semaphores:x:acquire", "POST", "/v1/semaphores/x?limit=2"],
+  ["barriers:x:close", "PUT", "/v1/barriers/x"],
+  ["rendezvous:x:enter", "POST", "/v1/rendezvous/x?parties=2"],
+  ["queues:x:put", "POST", "/v1/queues/x?group=g", "job", { "idempotency-key": "k" }],
+  ["queues:x:take", "POST", "/v1/queues/x/take"],
+  ["schedules:x:manage", "PUT", "/v1/schedules/x", '{"every":"1h","queue":"q"}'],
+  ["elections:x:campaign", "POST", "/v1/elections/x", "me"],
+  ["groups:x:join", "PUT", "/v1/groups/x/m", "{}"],
+  ["counters:x:add", "POST", "/v1/counters/x", "{}", { "idempotency-key": "k" }],
+  ["limits:x:take", "POST", "/v1/limits/x/s?limit=5&per=1m", undefined, { "idempotency-key": "k" }],
+  ["fences:x:advance", "POST", "/v1/fences/x", '{"fence":3}'],
+];
+
+test.each(ACTS.map((act) => [act[0], act] as const))(
+  "%s is what its request needs",
+  async (entry, [, method, path, body, headers = {}]) => {
+    const as = async (allow: string): Promise<number> => {
+      const authorization = `Bearer ${await give({ allow: [allow], ttl: "1m" })}`;
+      return (await ask(method, path, body, { ...headers, authorization })).status;
+    };
+    const [kind] = entry.split(":");
+    expect(await as(`${kind}:x:read`)).toBe(403);
+    expect(await as(entry.replace(":x:", ":y:"))).toBe(403);
+    expect(await as(entry)).toBeLessThan(300);
+    expect(await as(entry.replace(":x:", ":*:"))).not.toBe(403); // though it may be done or held already
+  },
+);
