@@ -115,21 +115,25 @@ async function fire(context: RecipeContext, schedule: ScheduleState, nextTick: N
   return kept.problem === null ? kept.nextAtMs : null;
 }
 
-/** Which ticks are to be put now, and what is kept afterwards. */
+/**
+ * Which ticks are to be put now, and what is kept afterwards. Each next tick is counted from the one before it, so that firing late moves
+ * none; what is older than `ON_TIME_MS` was missed.
+ */
 function due(kept: Kept, now: number, nextTick: NextTick): { kept: Kept; ticks: number[] } {
   if (kept.nextAtMs === null) return { kept: { ...kept, nextAtMs: nextTick(kept, now) }, ticks: [] };
-  const ticks: number[] = [];
   let at: number | null = kept.nextAtMs;
-  if (kept.catchUp === "all") {
-    while (at !== null && at <= now && ticks.length < TICKS_MAX) {
-      ticks.push(at);
-      at = nextTick(kept, at);
-    }
-    return { kept: { ...kept, nextAtMs: at }, ticks };
+  const ticks: number[] = [];
+  const missedBefore = now - ON_TIME_MS;
+  if (at < missedBefore && kept.catchUp !== "all") {
+    if (kept.catchUp === "one") ticks.push(at);
+    const { everyMs } = kept;
+    at = everyMs === undefined ? nextTick(kept, missedBefore) : at + Math.ceil((missedBefore - at) / everyMs) * everyMs;
   }
-  const isMissed = at < now - ON_TIME_MS;
-  if (!isMissed || kept.catchUp === "one") ticks.push(at);
-  return { kept: { ...kept, nextAtMs: nextTick(kept, now) }, ticks };
+  while (at !== null && at <= now && ticks.length < TICKS_MAX) {
+    ticks.push(at);
+    at = nextTick(kept, at);
+  }
+  return { kept: { ...kept, nextAtMs: at }, ticks };
 }
 
 function messageOf(context: RecipeContext, { queue, body }: Schedule) {

@@ -3,7 +3,7 @@
  * request that has waited longest; so that a message wakes one of them, not all.
  */
 import type { RecipeContext } from "../../recipes/client-port.ts";
-import { type TakeMessagesOptions, type TakenMessages, takeMessages, untilWorthIt } from "../../recipes/queue.ts";
+import { type TakeMessagesOptions, type TakenMessages, rejectMessage, takeMessages, untilWorthIt } from "../../recipes/queue.ts";
 import { within } from "./waiting.ts";
 import type { V1Services } from "./services.ts";
 
@@ -63,8 +63,7 @@ export class QueueWaiters {
       try {
         const taken = await takeMessages(first.context, name, first.options);
         if (taken.messages.length > 0) {
-          waiting.shift();
-          first.resolve(taken);
+          await this.#handOver(waiting, first, name, taken);
           continue;
         }
         await this.#untilWorthIt(first, name, taken);
@@ -72,6 +71,18 @@ export class QueueWaiters {
         waiting.splice(waiting.indexOf(first), 1);
         first.reject(error);
       }
+    }
+  }
+
+  /** To the first who still waits: whoever it was taken for may have gone meanwhile. When nobody waits, it goes back to its place. */
+  async #handOver(waiting: Waiter[], first: Waiter, name: string, taken: TakenMessages): Promise<void> {
+    const heir = waiting.find(({ isOver }) => !isOver);
+    if (heir !== undefined) {
+      waiting.splice(waiting.indexOf(heir), 1);
+      return heir.resolve(taken);
+    }
+    for (const { receipt } of taken.messages) {
+      if (receipt !== null) await rejectMessage(first.context, name, receipt, { delayMs: 0 });
     }
   }
 
