@@ -82,6 +82,7 @@ describe("a new cluster", () => {
   test("is one store: what one member acknowledged, every other reads", async () => {
     const cluster = await start({ size: 3 });
     const leader = await cluster.untilLeader();
+    await untilAllKnown(cluster); // a member tells its client URL a moment after its start
     for (const { url, name } of cluster.members) {
       await put(url, name, `by ${name}`);
       for (const other of cluster.urls) expect(await get(other, name)).toBe(`by ${name}`);
