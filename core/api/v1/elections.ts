@@ -15,7 +15,17 @@ import {
   transferElection,
 } from "../../recipes/election.ts";
 import { flagParam, leaseParam, waitParam } from "./fields.ts";
-import { acquireQuery, acquireReplies, acquireReply, heldReply, leasedParams, namedParams, pollReplies } from "./holding.ts";
+import {
+  acquireQuery,
+  acquireReplies,
+  acquireReply,
+  heldReply,
+  leasedParams,
+  namedParams,
+  pollOperation,
+  pollReplies,
+  releaseOperation,
+} from "./holding.ts";
 import { BYTES, type Call, type Operation, operation } from "./operation.ts";
 import { empty, etagOf, json } from "./reply.ts";
 import { type ServerEvent, eventStream, wantsEvents, within } from "./waiting.ts";
@@ -153,30 +163,9 @@ const renew = operation({
   },
 });
 
-const pollPlace = operation({
-  method: "POST",
-  path: "/v1/elections/{name}/{lease}",
-  tag: "elections",
-  summary: "Waits on with the ticket of a candidature, and renews it. 410 when it is lost.",
-  params: leasedParams,
-  query: z.object({ wait: waitParam }),
-  replies: pollReplies,
-  handle: async ({ context, params: { name, lease }, query: { wait = 0 }, signal }) =>
-    heldReply(200, await resumeCampaign(context, name, lease, { wait, signal })),
-});
+const pollPlace = pollOperation("elections", resumeCampaign);
 
-const resign = operation({
-  method: "DELETE",
-  path: "/v1/elections/{name}/{lease}",
-  tag: "elections",
-  summary: "Resigns, or gives up a candidature. What is gone already is fine.",
-  params: leasedParams,
-  replies: { 204: { description: "It is gone." } },
-  handle: async ({ context, params: { name, lease } }) => {
-    await releaseCandidature(context, name, lease);
-    return empty(204);
-  },
-});
+const resign = releaseOperation("elections", "Resigns, or gives up a candidature. What is gone already is fine.", releaseCandidature);
 
 function candidateToJson({ lease, key, term, value }: Candidate): z.infer<typeof candidateOut> {
   return { lease, key, term: Number(term), value: bytesToJson(value) };

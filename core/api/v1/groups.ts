@@ -9,13 +9,11 @@ import {
   enterReply,
   enteredOut,
   entryParams,
-  heartbeatOut,
-  heartbeatReply,
-  leaveReply,
+  heartbeatOperation,
+  leaveOperation,
   listHeaders,
   listReply,
   newSecretHeader,
-  secretHeader,
 } from "./rosters.ts";
 import { type ServerEvent, eventStream, lastEventId, wantsEvents } from "./waiting.ts";
 
@@ -51,27 +49,13 @@ const join = operation({
   },
 });
 
-const heartbeat = operation({
-  method: "POST",
-  path: "/v1/groups/{name}/{id}/heartbeat",
-  tag: "groups",
-  summary: "Renews a membership. 410 when it has ended: join again.",
-  params: entryParams,
-  headers: secretHeader,
-  replies: { 200: { description: "It is renewed.", schema: heartbeatOut } },
-  handle: (call) => heartbeatReply(call, { prefix: groupPrefix(call.params.name), id: call.params.id }),
-});
+const heartbeat = heartbeatOperation("groups", "Renews a membership. 410 when it has ended: join again.", groupPrefix);
 
-const leave = operation({
-  method: "DELETE",
-  path: "/v1/groups/{name}/{id}",
-  tag: "groups",
-  summary: "Leaves a group; the others hear that it left, and did not fail. One that is gone already is fine.",
-  params: entryParams,
-  headers: secretHeader,
-  replies: { 204: { description: "It has left." } },
-  handle: (call) => leaveReply(call, { prefix: groupPrefix(call.params.name), id: call.params.id }),
-});
+const leave = leaveOperation(
+  "groups",
+  "Leaves a group; the others hear that it left, and did not fail. One that is gone already is fine.",
+  groupPrefix,
+);
 
 const view = operation({
   method: "GET",

@@ -6,11 +6,12 @@ import { z } from "zod";
 import { errHeld, isQuorateError } from "../../errors.ts";
 import type { CallOptions, RecipeContext } from "../../recipes/client-port.ts";
 import { Hold } from "../../recipes/hold.ts";
+import type { WaitOptions } from "../../recipes/turns.ts";
 import type { LeaseId } from "../../store/command.ts";
 import type { ApiReply } from "../exchange.ts";
 import { flagParam, leaseParam, nameParam, ttlParam, waitParam } from "./fields.ts";
-import type { Call, ReplyDoc } from "./operation.ts";
-import { json } from "./reply.ts";
+import { type Call, type Operation, type ReplyDoc, operation } from "./operation.ts";
+import { empty, json } from "./reply.ts";
 import { type ServerEvent, eventStream } from "./waiting.ts";
 
 export const namedParams = z.object({ name: nameParam });
@@ -152,4 +153,55 @@ async function* heldEvents(signal: AbortSignal, acquire: () => Promise<Hold>): A
   } finally {
     await hold.release();
   }
+}
+
+/** Goes on with a place by its lease. */
+type Resume = (context: RecipeContext, name: string, lease: LeaseId, options: WaitOptions) => Promise<Hold | Ticket>;
+
+/** Keeps alive what is held, or a place in the line. */
+export function renewOperation(kind: string, summary: string, resume: Resume): Operation {
+  return operation({
+    method: "PUT",
+    path: `/v1/${kind}/{name}/{lease}`,
+    tag: kind,
+    summary,
+    params: leasedParams,
+    replies: pollReplies,
+    handle: async ({ context, params: { name, lease }, signal }) => heldReply(200, await resume(context, name, lease, { wait: 0, signal })),
+  });
+}
+
+/** Waits on with a ticket. @param rest of the path, where another POST has the short one */
+export function pollOperation(kind: string, resume: Resume, rest = ""): Operation {
+  return operation({
+    method: "POST",
+    path: `/v1/${kind}/{name}/{lease}${rest}`,
+    tag: kind,
+    summary: "Waits on with the ticket of a place in the line, and renews it. 410 when it is lost.",
+    params: leasedParams,
+    query: pollQuery,
+    replies: pollReplies,
+    handle: async ({ context, params: { name, lease }, query: { wait = 0 }, signal }) =>
+      heldReply(200, await resume(context, name, lease, { wait, signal })),
+  });
+}
+
+/** Gives up what a lease holds, or its place in the line. */
+export function releaseOperation(
+  kind: string,
+  summary: string,
+  release: (context: RecipeContext, name: string, lease: LeaseId) => Promise<void>,
+): Operation {
+  return operation({
+    method: "DELETE",
+    path: `/v1/${kind}/{name}/{lease}`,
+    tag: kind,
+    summary,
+    params: leasedParams,
+    replies: { 204: { description: "It is gone." } },
+    handle: async ({ context, params: { name, lease } }) => {
+      await release(context, name, lease);
+      return empty(204);
+    },
+  });
 }

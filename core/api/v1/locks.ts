@@ -10,11 +10,10 @@ import {
   acquireReplies,
   acquireReply,
   entryOut,
-  heldReply,
-  leasedParams,
   namedParams,
-  pollQuery,
-  pollReplies,
+  pollOperation,
+  releaseOperation,
+  renewOperation,
 } from "./holding.ts";
 import { type Operation, operation } from "./operation.ts";
 import { empty, json } from "./reply.ts";
@@ -85,41 +84,11 @@ const force = operation({
   },
 });
 
-const renew = operation({
-  method: "PUT",
-  path: "/v1/locks/{name}/{lease}",
-  tag: "locks",
-  summary: "Renews a lock or a place in its line: its time begins anew. 410 when it is lost.",
-  params: leasedParams,
-  replies: pollReplies,
-  handle: async ({ context, params: { name, lease }, signal }) =>
-    heldReply(200, await resumeLock(context, name, lease, { wait: 0, signal })),
-});
+const renew = renewOperation("locks", "Renews a lock or a place in its line: its time begins anew. 410 when it is lost.", resumeLock);
 
-const poll = operation({
-  method: "POST",
-  path: "/v1/locks/{name}/{lease}",
-  tag: "locks",
-  summary: "Waits on with the ticket of a place in the line, and renews it. 410 when it is lost.",
-  params: leasedParams,
-  query: pollQuery,
-  replies: pollReplies,
-  handle: async ({ context, params: { name, lease }, query: { wait = 0 }, signal }) =>
-    heldReply(200, await resumeLock(context, name, lease, { wait, signal })),
-});
+const poll = pollOperation("locks", resumeLock);
 
-const release = operation({
-  method: "DELETE",
-  path: "/v1/locks/{name}/{lease}",
-  tag: "locks",
-  summary: "Releases a lock, or gives up a place in its line. What is gone already is fine.",
-  params: leasedParams,
-  replies: { 204: { description: "It is gone." } },
-  handle: async ({ context, params: { name, lease } }) => {
-    await releaseLock(context, name, lease);
-    return empty(204);
-  },
-});
+const release = releaseOperation("locks", "Releases a lock, or gives up a place in its line. What is gone already is fine.", releaseLock);
 
 function entryToJson({ lease, key, fence, owner, since }: LockEntry): z.infer<typeof lockEntryOut> {
   return { lease, key, fence: Number(fence), owner, since };

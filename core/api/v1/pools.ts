@@ -10,13 +10,11 @@ import {
   enterReply,
   enteredOut,
   entryParams,
-  heartbeatOut,
-  heartbeatReply,
-  leaveReply,
+  heartbeatOperation,
+  leaveOperation,
   listHeaders,
   listReply,
   newSecretHeader,
-  secretHeader,
 } from "./rosters.ts";
 import { type ServerEvent, eventStream, wantsEvents } from "./waiting.ts";
 
@@ -56,27 +54,9 @@ const report = operation({
   },
 });
 
-const heartbeat = operation({
-  method: "POST",
-  path: "/v1/pools/{name}/{id}/heartbeat",
-  tag: "pools",
-  summary: "Renews a node that has nothing new to say. 410 when it is not listed any more.",
-  params: entryParams,
-  headers: secretHeader,
-  replies: { 200: { description: "It is renewed.", schema: heartbeatOut } },
-  handle: (call) => heartbeatReply(call, { prefix: poolPrefix(call.params.name), id: call.params.id }),
-});
+const heartbeat = heartbeatOperation("pools", "Renews a node that has nothing new to say. 410 when it is not listed any more.", poolPrefix);
 
-const leave = operation({
-  method: "DELETE",
-  path: "/v1/pools/{name}/{id}",
-  tag: "pools",
-  summary: "Takes a node out of a pool. One that is gone already is fine.",
-  params: entryParams,
-  headers: secretHeader,
-  replies: { 204: { description: "It is gone." } },
-  handle: (call) => leaveReply(call, { prefix: poolPrefix(call.params.name), id: call.params.id }),
-});
+const leave = leaveOperation("pools", "Takes a node out of a pool. One that is gone already is fine.", poolPrefix);
 
 const list = operation({
   method: "GET",

@@ -10,7 +10,7 @@ import { type Entry, type RosterPlace, type Value, enroll, ownEntry, randomSecre
 import { Session } from "../../recipes/session.ts";
 import type { ApiReply } from "../exchange.ts";
 import { nameParam } from "./fields.ts";
-import type { Call } from "./operation.ts";
+import { type Call, type Operation, operation } from "./operation.ts";
 import { empty, etagOf, json } from "./reply.ts";
 import { within } from "./waiting.ts";
 
@@ -33,7 +33,7 @@ export const enteredOut = z.object({
   revision: z.int().describe("Of its last change."),
   secret: z.string().optional().describe("When the request had none."),
 });
-export const heartbeatOut = z.object({ ttl: z.int().describe("Seconds; they begin anew.") });
+const heartbeatOut = z.object({ ttl: z.int().describe("Seconds; they begin anew.") });
 
 export const listHeaders = z.object({
   "if-none-match": z.string().optional().describe("An ETag; with `wait`, the reply comes when the list is another: 304 when it is not."),
@@ -89,7 +89,7 @@ async function unlessGone<T>(work: Promise<T>): Promise<T | undefined> {
 type Own = Call<unknown, unknown, z.output<typeof secretHeader>>;
 
 /** No write: the lease is renewed. 410 when the entry is gone. */
-export async function heartbeatReply({ context, headers, signal }: Own, place: Pick<RosterPlace, "prefix" | "id">): Promise<ApiReply> {
+async function heartbeatReply({ context, headers, signal }: Own, place: Pick<RosterPlace, "prefix" | "id">): Promise<ApiReply> {
   const { lease } = await ownEntry(context, { ...place, secret: headers["quorate-secret"] }, { signal });
   const session = await Session.resume(context, lease, signal);
   session.detach();
@@ -133,4 +133,32 @@ export async function listReply<T extends Listing>(
   });
   if (changed === undefined) return empty(304, now.revision, { etag: now.etag, "cache-control": cacheControl });
   return reply(changed);
+}
+
+/** Keeps an entry alive that has nothing new to say. @param prefixOf where the entries of a name are */
+export function heartbeatOperation(kind: string, summary: string, prefixOf: (name: string) => RosterPlace["prefix"]): Operation {
+  return operation({
+    method: "POST",
+    path: `/v1/${kind}/{name}/{id}/heartbeat`,
+    tag: kind,
+    summary,
+    params: entryParams,
+    headers: secretHeader,
+    replies: { 200: { description: "It is renewed.", schema: heartbeatOut } },
+    handle: (call) => heartbeatReply(call, { prefix: prefixOf(call.params.name), id: call.params.id }),
+  });
+}
+
+/** Takes an entry out. */
+export function leaveOperation(kind: string, summary: string, prefixOf: (name: string) => RosterPlace["prefix"]): Operation {
+  return operation({
+    method: "DELETE",
+    path: `/v1/${kind}/{name}/{id}`,
+    tag: kind,
+    summary,
+    params: entryParams,
+    headers: secretHeader,
+    replies: { 204: { description: "It is gone." } },
+    handle: (call) => leaveReply(call, { prefix: prefixOf(call.params.name), id: call.params.id }),
+  });
 }

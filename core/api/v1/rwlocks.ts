@@ -11,11 +11,12 @@ import {
   holdOut,
   leasedParams,
   namedParams,
-  pollQuery,
-  pollReplies,
+  pollOperation,
+  releaseOperation,
+  renewOperation,
 } from "./holding.ts";
 import { type Operation, operation } from "./operation.ts";
-import { empty, json } from "./reply.ts";
+import { json } from "./reply.ts";
 
 const modeField = z.enum(["read", "write"]);
 const rwEntryOut = entryOut.extend({ mode: modeField });
@@ -55,27 +56,9 @@ const look = operation({
   },
 });
 
-const renew = operation({
-  method: "PUT",
-  path: "/v1/rwlocks/{name}/{lease}",
-  tag: "rwlocks",
-  summary: "Renews a lock or a place in its line: its time begins anew. 410 when it is lost.",
-  params: leasedParams,
-  replies: pollReplies,
-  handle: async ({ context, params: { name, lease }, signal }) => heldReply(200, await resumeRw(context, name, lease, { wait: 0, signal })),
-});
+const renew = renewOperation("rwlocks", "Renews a lock or a place in its line: its time begins anew. 410 when it is lost.", resumeRw);
 
-const poll = operation({
-  method: "POST",
-  path: "/v1/rwlocks/{name}/{lease}/wait",
-  tag: "rwlocks",
-  summary: "Waits on with the ticket of a place in the line, and renews it. 410 when it is lost.",
-  params: leasedParams,
-  query: pollQuery,
-  replies: pollReplies,
-  handle: async ({ context, params: { name, lease }, query: { wait = 0 }, signal }) =>
-    heldReply(200, await resumeRw(context, name, lease, { wait, signal })),
-});
+const poll = pollOperation("rwlocks", resumeRw, "/wait");
 
 const downgrade = operation({
   method: "POST",
@@ -87,18 +70,7 @@ const downgrade = operation({
   handle: async ({ context, params: { name, lease } }) => heldReply(200, await downgradeRw(context, name, lease)),
 });
 
-const release = operation({
-  method: "DELETE",
-  path: "/v1/rwlocks/{name}/{lease}",
-  tag: "rwlocks",
-  summary: "Releases a lock, or gives up a place in its line. What is gone already is fine.",
-  params: leasedParams,
-  replies: { 204: { description: "It is gone." } },
-  handle: async ({ context, params: { name, lease } }) => {
-    await releaseRw(context, name, lease);
-    return empty(204);
-  },
-});
+const release = releaseOperation("rwlocks", "Releases a lock, or gives up a place in its line. What is gone already is fine.", releaseRw);
 
 function entryToJson({ lease, key, fence, owner, mode }: RwEntry): z.infer<typeof rwEntryOut> {
   return { lease, key, fence: Number(fence), owner, mode };

@@ -16,11 +16,10 @@ import {
   acquireReplies,
   acquireReply,
   entryOut,
-  heldReply,
-  leasedParams,
   namedParams,
-  pollQuery,
-  pollReplies,
+  pollOperation,
+  releaseOperation,
+  renewOperation,
 } from "./holding.ts";
 import { type Operation, operation } from "./operation.ts";
 import { empty, json } from "./reply.ts";
@@ -96,41 +95,19 @@ const setLimit = operation({
   },
 });
 
-const renew = operation({
-  method: "PUT",
-  path: "/v1/semaphores/{name}/{lease}",
-  tag: "semaphores",
-  summary: "Renews permits or a place in the line: their time begins anew. 410 when they are lost.",
-  params: leasedParams,
-  replies: pollReplies,
-  handle: async ({ context, params: { name, lease }, signal }) =>
-    heldReply(200, await resumePermits(context, name, lease, { wait: 0, signal })),
-});
+const renew = renewOperation(
+  "semaphores",
+  "Renews permits or a place in the line: their time begins anew. 410 when they are lost.",
+  resumePermits,
+);
 
-const poll = operation({
-  method: "POST",
-  path: "/v1/semaphores/{name}/{lease}",
-  tag: "semaphores",
-  summary: "Waits on with the ticket of a place in the line, and renews it. 410 when it is lost.",
-  params: leasedParams,
-  query: pollQuery,
-  replies: pollReplies,
-  handle: async ({ context, params: { name, lease }, query: { wait = 0 }, signal }) =>
-    heldReply(200, await resumePermits(context, name, lease, { wait, signal })),
-});
+const poll = pollOperation("semaphores", resumePermits);
 
-const release = operation({
-  method: "DELETE",
-  path: "/v1/semaphores/{name}/{lease}",
-  tag: "semaphores",
-  summary: "Gives permits back, or a place in the line up. What is gone already is fine.",
-  params: leasedParams,
-  replies: { 204: { description: "They are back." } },
-  handle: async ({ context, params: { name, lease } }) => {
-    await releasePermits(context, name, lease);
-    return empty(204);
-  },
-});
+const release = releaseOperation(
+  "semaphores",
+  "Gives permits back, or a place in the line up. What is gone already is fine.",
+  releasePermits,
+);
 
 function entryToJson({ lease, key, fence, owner, permits }: SemaphoreEntry): z.infer<typeof semaphoreEntryOut> {
   return { lease, key, fence: Number(fence), owner, permits };

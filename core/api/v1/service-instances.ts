@@ -21,8 +21,7 @@ import {
   enterReply,
   enteredOut,
   entryParams,
-  heartbeatOut,
-  heartbeatReply,
+  heartbeatOperation,
   leaveReply,
   listHeaders,
   listReply,
@@ -78,16 +77,7 @@ const register = operation({
   },
 });
 
-const heartbeat = operation({
-  method: "POST",
-  path: "/v1/services/{name}/{id}/heartbeat",
-  tag: "services",
-  summary: "Renews an instance. 410 when it is not listed any more: register again.",
-  params: entryParams,
-  headers: secretHeader,
-  replies: { 200: { description: "It is renewed.", schema: heartbeatOut } },
-  handle: (call) => heartbeatReply(call, { prefix: servicePrefix(call.params.name), id: call.params.id }),
-});
+const heartbeat = heartbeatOperation("services", "Renews an instance. 410 when it is not listed any more: register again.", servicePrefix);
 
 const change = operation({
   method: "PATCH",
