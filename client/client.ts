@@ -47,8 +47,12 @@ export * from "../core/recipes/topic.ts";
 export { type Rule } from "../core/recipes/gcra.ts";
 export { type TakeOptions, type Taken, limitRule, setLimit, takeFromLimit } from "../core/recipes/limit.ts";
 export * from "../core/recipes/limiter.ts";
-export * from "../core/recipes/queue.ts";
-export * from "../core/recipes/queue-gate.ts";
+export { type EnqueueOptions, enqueue } from "../core/recipes/queue.ts";
+export { type RejectOptions, acknowledge, extendMessage, rejectMessage } from "../core/recipes/queue-flight.ts";
+export { type QueueSettings, setQueue } from "../core/recipes/queue-settings.ts";
+export * from "../core/recipes/queue-state.ts";
+export { type Message, type TakeMessagesOptions, type TakenMessages, takeMessages, untilWorthIt } from "../core/recipes/queue-take.ts";
+export { type Gate, readGate, removeGate, setGate } from "../core/recipes/queue-gate.ts";
 export {
   type Instance,
   type ServiceChange,

@@ -93,6 +93,16 @@ async function holds(context: RecipeContext, name: string, gate: Gate, options: 
       return (await repeat(context, () => context.store.range(named, options), options)).count > 0;
     }
     case "members":
-      return (await count(prefixOf("groups", gate.group))) >= gate.size;
+      return (await membersOf(context, gate.group, options)) >= gate.size;
   }
+}
+
+/** Whoever left last is noted beside the members, under a key of its own (roster.ts). */
+async function membersOf(context: RecipeContext, group: string, options: CallOptions): Promise<number> {
+  const prefix = prefixOf("groups", group);
+  const note = (prefix + ".left") as Bytes;
+  const request = txnOf([], [rangeOp(keysUnder(prefix), { countOnly: true }), rangeOp(oneKey(note), { keysOnly: true })]);
+  const result = await repeat(context, () => context.store.txn(request, options), options);
+  const [all] = result.responses;
+  return (all?.op === "range" ? all.count : 0) - foundAt(result, 1).length;
 }

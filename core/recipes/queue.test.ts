@@ -4,21 +4,11 @@ import { type LabClient, RecipeLab } from "../../test/helpers/recipe-lab.ts";
 import { ascii } from "../bytes/bytes.ts";
 import type { RecipeContext } from "./client-port.ts";
 import { readGate, removeGate, setGate } from "./queue-gate.ts";
-import {
-  type EnqueueOptions,
-  type TakeMessagesOptions,
-  acknowledge,
-  enqueue,
-  extendMessage,
-  peekMessages,
-  purgeDead,
-  queueState,
-  redriveDead,
-  rejectMessage,
-  setQueue,
-  takeMessages,
-  untilWorthIt,
-} from "./queue.ts";
+import { type EnqueueOptions, enqueue } from "./queue.ts";
+import { acknowledge, extendMessage, rejectMessage } from "./queue-flight.ts";
+import { setQueue } from "./queue-settings.ts";
+import { peekMessages, purgeDead, queueState, redriveDead } from "./queue-state.ts";
+import { type TakeMessagesOptions, takeMessages, untilWorthIt } from "./queue-take.ts";
 import { appendOp, putOp, txnOf } from "./requests.ts";
 
 let lab: RecipeLab;
@@ -54,10 +44,9 @@ describe("messages", () => {
     for (let n = 0; n < 40; n++) await put(`low${n}`, { priority: 7 });
     for (let n = 0; n < 40; n++) await put(`high${n}`, { priority: 2 });
     expect(await bodies()).toEqual(["high0"]);
-    await lab.run(setQueue(context, "q", { fair: "weighted" }));
-    const fresh = lab.client().context;
+    await lab.run(setQueue(lab.client().context, "q", { fair: "weighted" }));
     const taken: string[] = [];
-    for (let n = 0; n < 24; n++) taken.push((await got({}, fresh))[0]!.body);
+    for (let n = 0; n < 24; n++) taken.push((await got())[0]!.body);
     expect(taken.filter((body) => body.startsWith("low")).length).toBeGreaterThan(4);
     expect(taken.filter((body) => body.startsWith("high")).length).toBeGreaterThan(4);
   });
@@ -308,4 +297,82 @@ test.each([
   ["name", { itemName: "" }],
 ])("a bad %s is refused by its name", async (field, options) => {
   await expect(put("a", options)).rejects.toMatchObject({ reason: "badField", details: { field } });
+});
+
+describe("between the look of a consumer and its claim", () => {
+  const LATE_MS = 5_000;
+  /** Takes; its last transaction, which is the claim, arrives late. */
+  const takeLate = (claim: number): Promise<readonly { body: string }[]> => {
+    const client = lab.client();
+    let isClaim = false;
+    let txns = 0;
+    client.fault = ({ kind }) => {
+      isClaim = kind === "txn" && ++txns === claim;
+      return "none";
+    };
+    client.latencyMs = () => (isClaim ? LATE_MS : 0);
+    return takeMessages(client.context, "q").then(({ messages }) => messages);
+  };
+
+  test("another may have begun a message of the same group: then it gets none", async () => {
+    await put("first", { group: "g", delayMs: 1_000 });
+    await put("second", { group: "g" });
+    const late = takeLate(3);
+    await lab.advance(1_001);
+    expect(await bodies()).toEqual(["first"]);
+    expect(await lab.run(late)).toEqual([]);
+    expect(await counts()).toEqual([1, 0, 1, 0]);
+  });
+
+  test("the gate may have been shut: then it gets none", async () => {
+    await lab.run(setGate(context, "q", { kind: "manual", open: true, mode: "latch" }));
+    await put("a");
+    const late = takeLate(3);
+    await lab.advance(1_000);
+    await lab.run(setGate(context, "q", { kind: "manual", open: false, mode: "latch" }));
+    expect(await lab.run(late)).toEqual([]);
+    expect(await counts()).toEqual([1, 0, 0, 0]);
+  });
+
+  test("the gate that is to be opened may be another one: then it stays as it was set", async () => {
+    await lab.run(setGate(context, "q", { kind: "size", size: 1, open: false, mode: "latch" }));
+    await lab.txn(txnOf([], [putOp(ascii("/quorate/queues/q/i/5/00000000000000000009"), ascii("a"))]));
+    const late = takeLate(3);
+    await lab.advance(1_000);
+    await lab.run(setGate(context, "q", { kind: "size", size: 100, open: false, mode: "latch" }));
+    expect(await lab.run(late)).toEqual([]);
+    expect(await lab.run(readGate(context, "q"))).toMatchObject({ size: 100, open: false });
+  });
+});
+
+test("who has left a group is no member of it, for a condition", async () => {
+  await lab.run(setGate(context, "q", { kind: "members", group: "g", size: 2, open: false, mode: "latch" }));
+  await put("a");
+  for (const key of ["m1", ".left"]) await lab.txn(txnOf([], [putOp(ascii(`/quorate/groups/g/${key}`), ascii("{}"))]));
+  expect(await bodies()).toEqual([]);
+  await lab.txn(txnOf([], [putOp(ascii("/quorate/groups/g/m2"), ascii("{}"))]));
+  expect(await bodies()).toEqual(["a"]);
+});
+
+test("what other programs put beside the messages is left alone", async () => {
+  for (const place of ["i/5/", "d/000000000000001/5/", "f/000000000000001/", "x/"]) {
+    await lab.txn(txnOf([], [putOp(ascii(`/quorate/queues/q/${place}note`), ascii("not ours"))]));
+  }
+  await put("a");
+  const [message] = await got({ max: 5 });
+  expect(message).toMatchObject({ body: "a" });
+  await lab.run(rejectMessage(context, "q", message!.receipt!, { dead: true }));
+  expect(await lab.run(redriveDead(context, "q"))).toBe(1);
+  expect(lab.keys("/quorate/queues/q/").filter(({ key }) => key.endsWith("/note"))).toHaveLength(4);
+});
+
+test("who waits hears of a message also when history is forgotten meanwhile", async () => {
+  const client = lab.client();
+  const taken = await lab.run(takeMessages(client.context, "q"));
+  await put("a");
+  await put("b");
+  await lab.run(lab.compact());
+  const never = new AbortController();
+  await lab.run(untilWorthIt(client.context, "q", taken, never.signal));
+  expect(await bodies()).toEqual(["a"]);
 });

@@ -3,7 +3,7 @@ import { nextTick } from "../../adapters/cron/next-tick.ts";
 import { withEachFault } from "../../test/helpers/each-fault.ts";
 import { RecipeLab } from "../../test/helpers/recipe-lab.ts";
 import type { RecipeContext } from "./client-port.ts";
-import { peekMessages } from "./queue.ts";
+import { peekMessages } from "./queue-state.ts";
 import { type Schedule, deleteSchedule, fireSchedules, listSchedules, putSchedule, readSchedule, runSchedule } from "./schedule.ts";
 
 let lab: RecipeLab;

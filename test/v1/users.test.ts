@@ -73,3 +73,12 @@ test("nobody, and somebody with a wrong password, are asked who they are", async
     expect({ status: answer.status, asked: answer.headers.get("www-authenticate") }).toEqual({ status: 401, asked: "Bearer" });
   }
 });
+
+test("an Idempotency-Key is its user's: another one who uses the same makes a write of his own", async () => {
+  const put = async (user: string, body: string) =>
+    ask("PUT", "/v1/kv/a", { body, headers: { authorization: await tokenOf(server, user), "idempotency-key": "same" } });
+  const first = await put("u", "of u");
+  await put("root", "of root");
+  expect(await put("u", "again")).toMatchObject({ json: { revision: first.json!["revision"] } });
+  expect(await ask("GET", "/v1/kv/a", { headers: { authorization: token } })).toMatchObject({ text: "of root" });
+});

@@ -5,16 +5,20 @@
 import { z } from "zod";
 import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
 import { type QuorateError, errBadField, errPreconditionFailed, errReceiptExpired, errStaleHolder } from "../../errors.ts";
-import { acknowledging } from "../../recipes/queue.ts";
+import { acknowledging } from "../../recipes/queue-flight.ts";
 import { createdAt, modifiedAt, oneKey, rangeOp } from "../../recipes/requests.ts";
 import type { Compare, Operation, OperationResult } from "../../store/command.ts";
 import { decodeBytes } from "./dispatch.ts";
 
-/** Of every write that has no id of its own. */
-export const idempotencyKey = z
-  .string()
-  .optional()
-  .describe("Makes it happen once: the same request with the same key again, within an hour, is answered as it was the first time.");
+const onceWithin = (time: string): z.ZodOptional<z.ZodString> =>
+  z
+    .string()
+    .optional()
+    .describe(`Makes it happen once: the same request with the same key again, within ${time}, is answered as it was the first time.`);
+/** Of every write of keys (decision 10). */
+export const idempotencyKey = onceWithin("an hour");
+/** Of what a recipe notes beside its keys. */
+export const recipeIdempotencyKey = onceWithin("a day");
 
 /** Headers of every write. */
 export const conditionHeaders = z.object({

@@ -19,7 +19,7 @@ import {
 } from "../../recipes/config.ts";
 import type { RecipeContext } from "../../recipes/client-port.ts";
 import { type Rollout, acknowledgeConfig, configRollout, isRolledOut, whenRolledOut } from "../../recipes/rollout.ts";
-import { idempotencyKey, revisionIn } from "./conditions.ts";
+import { recipeIdempotencyKey, revisionIn } from "./conditions.ts";
 import { flagParam, nameParam, revisionParam, ttlParam, waitParam } from "./fields.ts";
 import { BYTES, type Operation, operation } from "./operation.ts";
 import { bytes, empty, etagOf, json } from "./reply.ts";
@@ -52,7 +52,7 @@ function check(schema: unknown, key: string, value: unknown): string | null {
 const matchHeaders = z.object({
   "if-match": z.string().optional().describe('Only if it was changed last at this revision: `"17"`; `*`: only if it is there.'),
   "if-none-match": z.literal("*").optional().describe("`*`: only if it is not there."),
-  "idempotency-key": idempotencyKey,
+  "idempotency-key": recipeIdempotencyKey,
 });
 
 function conditionIn(headers: z.output<typeof matchHeaders>): ConfigChange["ifRevision"] {
@@ -98,7 +98,7 @@ const patch = operation({
   tag: "config",
   summary: "Publishes several values at once: subscribers see all of them or none.",
   params,
-  headers: z.object({ "idempotency-key": idempotencyKey }),
+  headers: z.object({ "idempotency-key": recipeIdempotencyKey }),
   body: z.strictObject({
     set: z.record(z.string(), z.unknown()).default({}).describe("Values by key: JSON."),
     delete: z.array(z.string()).default([]).describe("Keys."),
@@ -289,7 +289,7 @@ const rollBack = operation({
   tag: "config",
   summary: "Publishes what was in force at a revision as a new one. 410 when history does not go back so far.",
   params,
-  headers: z.object({ "idempotency-key": idempotencyKey }),
+  headers: z.object({ "idempotency-key": recipeIdempotencyKey }),
   body: z.strictObject({ to: z.int().min(1) }),
   replies: {
     200: {

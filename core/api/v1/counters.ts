@@ -1,7 +1,7 @@
 /** Counters: see core/recipes/counter.ts. */
 import { z } from "zod";
 import { addToCounter, deleteCounter, readCounter, setCounter } from "../../recipes/counter.ts";
-import { idempotencyKey, revisionIn } from "./conditions.ts";
+import { recipeIdempotencyKey, revisionIn } from "./conditions.ts";
 import { flagParam, nameParam } from "./fields.ts";
 import { type Operation, operation } from "./operation.ts";
 import { empty, etagOf, json } from "./reply.ts";
@@ -21,7 +21,7 @@ const add = operation({
   tag: "counters",
   summary: "Adds to a counter, and tells its total.",
   params,
-  headers: z.object({ "idempotency-key": idempotencyKey }),
+  headers: z.object({ "idempotency-key": recipeIdempotencyKey }),
   body: z
     .strictObject({
       add: bigIn.default(1n),

@@ -86,7 +86,7 @@ export class Dispatcher {
     const body = bodyOf(operation, request);
     await this.#catchUp(request);
     const store = new MemberStore(member, this.#services);
-    const once = await onceOf(request);
+    const once = await onceOf(request, this.#services);
     const context = { store, host: this.#services.host };
     let hungUp: AbortSignal | undefined; // most requests do not wait, and need none
     const reply = await operation.handle({
@@ -125,16 +125,17 @@ export class Dispatcher {
 const IDEMPOTENCY_KEY_MAX = 256;
 
 /**
- * A session of one command, for this key and this method and path: the store keeps what came of it for an hour. The digest keeps within
+ * A session of one command, for this key, its user, and this method and path: the store keeps what came of it for an hour. The digest keeps within
  * the bounds of a session's name whatever the client makes up.
  */
-async function onceOf(request: ApiRequest): Promise<CommandSession | undefined> {
+async function onceOf(request: ApiRequest, services: V1Services): Promise<CommandSession | undefined> {
   const key = request.header("idempotency-key");
   if (key === undefined) return undefined;
   if (key.length < 1 || key.length > IDEMPOTENCY_KEY_MAX) {
     throw errBadField("idempotency-key", `idempotency-key: must have 1 to ${IDEMPOTENCY_KEY_MAX} characters; it has ${key.length}`);
   }
-  const text = utf8Encode([request.method, request.path, key].join("\n"));
+  const { user } = await callerOf(request, services);
+  const text = utf8Encode([request.method, request.path, user ?? "", key].join("\n"));
   const digest = fromUint8Array(new Uint8Array(await crypto.subtle.digest("SHA-256", toUint8Array(text))));
   return { client: `once ${btoa(digest)}`, sequence: 1 };
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { errContended, errLimited, errNothingThere } from "../../errors.ts";
 import type { Rate } from "../../recipes/gcra.ts";
 import { type Taken, limitRule, setLimit, takeFromLimit } from "../../recipes/limit.ts";
-import { idempotencyKey } from "./conditions.ts";
+import { recipeIdempotencyKey } from "./conditions.ts";
 import { durationField, nameParam } from "./fields.ts";
 import { type Operation, type ReplyDoc, operation } from "./operation.ts";
 import { problemReply } from "./problem.ts";
@@ -47,7 +47,7 @@ const take = operation({
     per: durationField.optional(),
     burst: countParam.optional(),
   }),
-  headers: z.object({ "idempotency-key": idempotencyKey }),
+  headers: z.object({ "idempotency-key": recipeIdempotencyKey }),
   replies: {
     200: {
       description: "Allowed.",

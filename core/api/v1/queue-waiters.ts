@@ -3,7 +3,8 @@
  * request that has waited longest; so that a message wakes one of them, not all.
  */
 import type { RecipeContext } from "../../recipes/client-port.ts";
-import { type TakeMessagesOptions, type TakenMessages, rejectMessage, takeMessages, untilWorthIt } from "../../recipes/queue.ts";
+import { rejectMessage } from "../../recipes/queue-flight.ts";
+import { type TakeMessagesOptions, type TakenMessages, takeMessages, untilWorthIt } from "../../recipes/queue-take.ts";
 import { within } from "./waiting.ts";
 import type { V1Services } from "./services.ts";
 
@@ -12,7 +13,17 @@ interface Waiter {
   readonly options: TakeMessagesOptions;
   readonly resolve: (taken: TakenMessages) => void;
   readonly reject: (error: unknown) => void;
-  isOver: boolean;
+  /** Fires when it waits no longer. */
+  readonly over: AbortSignal;
+}
+
+export interface QueueWait {
+  /** Who may share a watch: callers with the same rights on the same queue. */
+  readonly line: string;
+  readonly context: RecipeContext;
+  readonly name: string;
+  readonly options: TakeMessagesOptions;
+  readonly waitMs: number;
 }
 
 export class QueueWaiters {
@@ -20,28 +31,13 @@ export class QueueWaiters {
 
   /**
    * Takes, and waits while there is nothing.
-   * @param line who may share a watch: callers with the same rights on the same queue
    * @returns undefined when the time is over @throws QuorateError as `takeMessages`; the signal's reason
    */
-  async take(
-    services: V1Services,
-    {
-      line,
-      context,
-      name,
-      options,
-      waitMs,
-    }: { line: string; context: RecipeContext; name: string; options: TakeMessagesOptions; waitMs: number },
-    signal: AbortSignal,
-  ): Promise<TakenMessages | undefined> {
+  take(services: V1Services, { line, context, name, options, waitMs }: QueueWait, signal: AbortSignal): Promise<TakenMessages | undefined> {
     const wait = (over: AbortSignal): Promise<TakenMessages> =>
       new Promise((resolve, reject) => {
-        const waiter: Waiter = { context, options, resolve, reject, isOver: false };
-        over.addEventListener("abort", () => {
-          waiter.isOver = true;
-          reject(over.reason as Error);
-        });
-        this.#join(line, name, waiter);
+        over.addEventListener("abort", () => reject(over.reason as Error));
+        this.#join(line, name, { context, options, resolve, reject, over });
       });
     return within(services, waitMs, signal, wait);
   }
@@ -57,51 +53,31 @@ export class QueueWaiters {
   async #serve(line: string, name: string): Promise<void> {
     const waiting = this.#lines.get(line)!;
     for (;;) {
-      while (waiting[0]?.isOver === true) waiting.shift();
+      while (waiting[0]?.over.aborted === true) waiting.shift();
       const [first] = waiting;
       if (first === undefined) return void this.#lines.delete(line);
       try {
         const taken = await takeMessages(first.context, name, first.options);
-        if (taken.messages.length > 0) {
-          await this.#handOver(waiting, first, name, taken);
-          continue;
-        }
-        await this.#untilWorthIt(first, name, taken);
+        if (taken.messages.length > 0) await handOver(waiting, first, name, taken);
+        else await untilWorthIt(first.context, name, taken, first.over);
       } catch (error) {
-        waiting.splice(waiting.indexOf(first), 1);
+        // Of one that has gone it is its own end, and the next one's turn has come.
+        const at = waiting.indexOf(first);
+        if (at >= 0) waiting.splice(at, 1);
         first.reject(error);
       }
     }
   }
-
-  /** To the first who still waits: whoever it was taken for may have gone meanwhile. When nobody waits, it goes back to its place. */
-  async #handOver(waiting: Waiter[], first: Waiter, name: string, taken: TakenMessages): Promise<void> {
-    const heir = waiting.find(({ isOver }) => !isOver);
-    if (heir !== undefined) {
-      waiting.splice(waiting.indexOf(heir), 1);
-      return heir.resolve(taken);
-    }
-    for (const { receipt } of taken.messages) {
-      if (receipt !== null) await rejectMessage(first.context, name, receipt, { delayMs: 0 });
-    }
-  }
-
-  /** Until there may be something, or the first one in the line has gone: then the next one's turn has come. */
-  async #untilWorthIt(first: Waiter, name: string, taken: TakenMessages): Promise<void> {
-    const gone = new AbortController();
-    const { host } = first.context;
-    const watched = untilWorthIt(first.context, name, taken, gone.signal);
-    const look = async (): Promise<void> => {
-      while (!first.isOver && !gone.signal.aborted) await host.sleep(LOOK_MS, gone.signal).catch(() => {});
-    };
-    try {
-      await Promise.race([watched, look()]);
-    } finally {
-      gone.abort();
-      await watched.catch(() => {});
-    }
-  }
 }
 
-/** How soon it is noticed that the first one has gone, with whose rights the queue is watched. */
-const LOOK_MS = 250;
+/** To the first who still waits: whoever it was taken for may have gone meanwhile. When nobody waits, it goes back to its place. */
+async function handOver(waiting: Waiter[], first: Waiter, name: string, taken: TakenMessages): Promise<void> {
+  const heir = waiting.find(({ over }) => !over.aborted);
+  if (heir !== undefined) {
+    waiting.splice(waiting.indexOf(heir), 1);
+    return heir.resolve(taken);
+  }
+  for (const { receipt } of taken.messages) {
+    if (receipt !== null) await rejectMessage(first.context, name, receipt, { delayMs: 0 });
+  }
+}

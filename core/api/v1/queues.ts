@@ -1,21 +1,13 @@
 /** Queues: see core/recipes/queue.ts. */
 import { z } from "zod";
-import {
-  type Message,
-  acknowledge,
-  enqueue,
-  extendMessage,
-  peekMessages,
-  purgeDead,
-  queueState,
-  redriveDead,
-  rejectMessage,
-  setQueue,
-  takeMessages,
-} from "../../recipes/queue.ts";
+import { enqueue } from "../../recipes/queue.ts";
+import { acknowledge, extendMessage, rejectMessage } from "../../recipes/queue-flight.ts";
+import { setQueue } from "../../recipes/queue-settings.ts";
+import { type Peeked, peekMessages, purgeDead, queueState, redriveDead } from "../../recipes/queue-state.ts";
+import { type Message, takeMessages } from "../../recipes/queue-take.ts";
 import { type Gate, readGate, removeGate, setGate } from "../../recipes/queue-gate.ts";
 import { errKeyAbsent } from "../../errors.ts";
-import { idempotencyKey } from "./conditions.ts";
+import { recipeIdempotencyKey } from "./conditions.ts";
 import { durationField, nameParam, waitParam } from "./fields.ts";
 import { BYTES, type Operation, operation } from "./operation.ts";
 import { QueueWaiters } from "./queue-waiters.ts";
@@ -44,7 +36,7 @@ const put = operation({
   summary: "Puts a message: the body, whatever it is.",
   params,
   query: putQuery,
-  headers: z.object({ "idempotency-key": idempotencyKey }),
+  headers: z.object({ "idempotency-key": recipeIdempotencyKey }),
   body: BYTES,
   replies: { 201: { description: "It is in the queue.", schema: z.object({ id: z.string() }) } },
   handle: async ({ params: { name }, query, headers, body, context, signal }) => {
@@ -61,7 +53,7 @@ const putMany = operation({
   summary: "Puts several messages, all of them or none.",
   params,
   query: putQuery,
-  headers: z.object({ "idempotency-key": idempotencyKey }),
+  headers: z.object({ "idempotency-key": recipeIdempotencyKey }),
   body: z.strictObject({ messages: z.array(valueField).min(1).max(50) }),
   replies: { 201: { description: "They are in the queue.", schema: z.object({ ids: z.array(z.string()) }) } },
   handle: async ({ params: { name }, query, headers, body, context, signal }) => {
@@ -229,6 +221,8 @@ const configure = operation({
 
 const peekedOut = z.object({ id: z.string(), body: bytesOut, deliveries: z.int(), priority: z.int(), reason: z.string().optional() });
 
+const peekedToJson = (one: Peeked): z.infer<typeof peekedOut> => ({ ...one, body: bytesToJson(one.body) });
+
 const limitQuery = z.object({ limit: z.coerce.number().pipe(z.int().min(1).max(1_000)).default(10) });
 
 const look = operation({
@@ -240,11 +234,7 @@ const look = operation({
   query: limitQuery,
   replies: { 200: { description: "Visible messages.", schema: z.array(peekedOut) } },
   handle: async ({ params: { name }, query: { limit }, context, signal }) => {
-    const found = await peekMessages(context, name, { limit, signal });
-    return json(
-      200,
-      found.map((one) => ({ ...one, body: bytesToJson(one.body) })),
-    );
+    return json(200, (await peekMessages(context, name, { limit, signal })).map(peekedToJson));
   },
 });
 
@@ -257,11 +247,7 @@ const dead = operation({
   query: limitQuery,
   replies: { 200: { description: "Dead messages.", schema: z.array(peekedOut) } },
   handle: async ({ params: { name }, query: { limit }, context, signal }) => {
-    const found = await peekMessages(context, name, { dead: true, limit, signal });
-    return json(
-      200,
-      found.map((one) => ({ ...one, body: bytesToJson(one.body) })),
-    );
+    return json(200, (await peekMessages(context, name, { dead: true, limit, signal })).map(peekedToJson));
   },
 });
 

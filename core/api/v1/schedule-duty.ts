@@ -1,11 +1,12 @@
 /**
- * Fires schedules, on every member that leads: it looks when one is put, and when the next one is due. Being late, or two members doing it at
- * once, costs nothing but time.
+ * Fires schedules, on the member that leads: when one is put, and when the next one is due. Being late, or two members doing it at once,
+ * costs nothing but time.
  */
-import type { RecipeContext } from "../../recipes/client-port.ts";
-import { keysUnder } from "../../recipes/requests.ts";
-import { fireSchedules } from "../../recipes/schedule.ts";
 import type { Bytes } from "../../bytes/bytes.ts";
+import { isQuorateError } from "../../errors.ts";
+import type { RecipeContext } from "../../recipes/client-port.ts";
+import { keysUnder, readOf } from "../../recipes/requests.ts";
+import { fireSchedules } from "../../recipes/schedule.ts";
 import { MemberStore } from "./member-store.ts";
 import type { V1Services } from "./services.ts";
 
@@ -18,9 +19,10 @@ export const SCHEDULE_LOOK_MS = 200;
 export class ScheduleDuty {
   readonly #services: V1Services;
   readonly #context: RecipeContext;
+  /** null: when a schedule is put. */
   #nextAtMs: number | null = 0;
   #isBusy = false;
-  /** The revision up to which no schedule has been put that is not known of. */
+  /** The revision up to which all schedules are known. */
   #seen = 0;
 
   constructor(services: V1Services) {
@@ -38,28 +40,21 @@ export class ScheduleDuty {
     fireSchedules(this.#context, this.#services.nextTick)
       .then(
         (next) => void (this.#nextAtMs = next),
-        () => void (this.#nextAtMs = host.clockMs() + AGAIN_MS), // no leader, no quorum: it says so elsewhere
+        (error: unknown) => {
+          // Without a leader or a quorum nothing can be put; the member itself says so.
+          if (!isQuorateError(error)) this.#services.onInternalError(error);
+          this.#nextAtMs = host.clockMs() + AGAIN_MS;
+        },
       )
       .finally(() => void (this.#isBusy = false));
   }
 
+  /** Whether a schedule was put since it was asked last; what was removed is not due. */
   #hasChanged(): boolean {
     const { store } = this.#services.member;
     if (store.revision === this.#seen) return false;
-    const newest = store.range({ ...SCHEDULES, ...NEWEST, minModRevision: this.#seen + 1 });
+    const newer = readOf(SCHEDULES, { limit: 1, keysOnly: true, minModRevision: this.#seen + 1 });
     this.#seen = store.revision;
-    return newest.kvs.length > 0;
+    return store.range(newer).kvs.length > 0;
   }
 }
-
-const NEWEST = {
-  revision: 0,
-  limit: 1,
-  sortTarget: "key",
-  sortOrder: "none",
-  keysOnly: true,
-  countOnly: false,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-} as const;

@@ -14,7 +14,7 @@ import {
   subscribe,
 } from "../../recipes/topic.ts";
 import type { ApiReply } from "../exchange.ts";
-import { idempotencyKey, revisionIn } from "./conditions.ts";
+import { recipeIdempotencyKey, revisionIn } from "./conditions.ts";
 import { durationField, leaseParam, nameParam, ttlParam, waitParam } from "./fields.ts";
 import { BYTES, type Call, type Operation, operation } from "./operation.ts";
 import { bytes, empty, etagOf, json } from "./reply.ts";
@@ -32,7 +32,7 @@ const say = operation({
   tag: "topics",
   summary: "Publishes an event: the body, whatever it is.",
   params,
-  headers: z.object({ "idempotency-key": idempotencyKey }),
+  headers: z.object({ "idempotency-key": recipeIdempotencyKey }),
   body: BYTES,
   replies: { 201: { description: "It is published.", schema: z.object({ revision: z.int() }) } },
   handle: async ({ params: { name }, headers, body, context, signal }) => {

@@ -1,7 +1,9 @@
 /** One seeded run of a queue under the faults of schedule.ts, and what must be true of every message at every revision. */
 import { ascii } from "../../../core/bytes/bytes.ts";
 import { itemIn } from "../../../core/recipes/queue-keys.ts";
-import { acknowledge, enqueue, extendMessage, rejectMessage, takeMessages } from "../../../core/recipes/queue.ts";
+import { enqueue } from "../../../core/recipes/queue.ts";
+import { acknowledge, extendMessage, rejectMessage } from "../../../core/recipes/queue-flight.ts";
+import { takeMessages } from "../../../core/recipes/queue-take.ts";
 import type { Revision } from "../../../testing/memory-member.ts";
 import { expected, runActors } from "./actors.ts";
 
