@@ -62,7 +62,11 @@ export class Authenticator {
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
     this.#signed = options.signedTokens === undefined ? null : new SignedTokenReader(options.signedTokens);
-    this.#scoped = new ScopedTokenReader(() => options.member.store.auth.tokenKey, options.wallMs);
+    this.#scoped = new ScopedTokenReader(
+      () => options.member.store.auth.tokenKey,
+      options.wallMs,
+      () => this.#caughtUp(),
+    );
     this.#idleMs = options.tokenIdleMs ?? TOKEN_IDLE_MS;
     options.member.store.auth.listen({
       token: (token, user) => this.#keep(token, user),
@@ -84,7 +88,12 @@ export class Authenticator {
   #untilTold(request: Credentials): Promise<void> | undefined {
     const token = request.header("authorization");
     if (token === undefined || this.#tokens.has(token) || !SIMPLE_TOKEN.test(token)) return undefined;
-    return this.#options.member.readBarrier()?.catch(() => {}); // if it fails, the token stays unknown, and is told so
+    return this.#caughtUp();
+  }
+
+  /** If it fails, the token stays unknown, and is told so. */
+  #caughtUp(): Promise<void> | undefined {
+    return this.#options.member.readBarrier()?.catch(() => {});
   }
 
   /**

@@ -111,6 +111,21 @@ describe("while authentication is off", () => {
     expect((await get(await tokenFor("kv:*:read"), "a")).status).toBe(200);
   });
 
+  test("a key that another member has just made is waited for", async () => {
+    const other = new LocalMember();
+    const given = await new TokenOffice({
+      member: other,
+      wallMs: () => wallMs,
+      randomBytes: (count) => new Uint8Array(count).fill(7),
+    }).give({ user: "" }, { allow: ["kv:*:read"], ttlMs: 60_000 });
+    const key = other.store.auth.tokenKey!;
+    member.barrier = async () => {
+      member.barrier = () => undefined;
+      await member.propose({ kind: "auth", change: { op: "tokenKey", key, first: true } });
+    };
+    expect((await get(given.token, "a")).status).toBe(200);
+  });
+
   test("one for a single act is good in no view that does not tell acts apart", async () => {
     const { token } = await office.give({ user: "" }, { allow: ["kv:*:read"], ttlMs: 60_000, act: { method: "GET", path: "/v1/kv/a" } });
     expect((await get(token, "a")).status).toBe(401);

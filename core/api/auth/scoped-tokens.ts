@@ -4,7 +4,7 @@
  */
 import type { TokenKey } from "../../store/auth/auth-change.ts";
 import { Scope } from "../../tokens/scope.ts";
-import { isScopedToken, verifyToken } from "../../tokens/scoped-token.ts";
+import { isScopedToken, readToken, verifyToken } from "../../tokens/scoped-token.ts";
 import type { Credentials } from "../exchange.ts";
 import type { Caller } from "./authorised-member.ts";
 
@@ -30,13 +30,18 @@ export function scopedTokenIn(request: Credentials): string | undefined {
 export class ScopedTokenReader {
   readonly #key: () => TokenKey | null;
   readonly #wallMs: () => number;
+  readonly #caughtUp: () => Promise<void> | undefined;
   readonly #known = new Map<string, Known>();
   readonly #shown = new WeakMap<Credentials, Known>();
 
-  /** @param key the one that is in force */
-  constructor(key: () => TokenKey | null, wallMs: () => number) {
+  /**
+   * @param key the one that is in force
+   * @param caughtUp resolves when this member has seen all that was agreed on by now: a key that another one has just made may be among it
+   */
+  constructor(key: () => TokenKey | null, wallMs: () => number, caughtUp: () => Promise<void> | undefined) {
     this.#key = key;
     this.#wallMs = wallMs;
+    this.#caughtUp = caughtUp;
   }
 
   /** @returns undefined when that took no time */
@@ -56,6 +61,7 @@ export class ScopedTokenReader {
   }
 
   async #look(request: Credentials, token: string): Promise<void> {
+    if (this.#key()?.id !== keyIdOf(token)) await this.#caughtUp();
     const key = this.#key();
     if (key === null) return;
     const verified = await verifyToken(token, (id) => (id === key.id ? key : undefined));
@@ -70,5 +76,14 @@ export class ScopedTokenReader {
     const known = { user: verified.root.sub, scope, key };
     this.#known.set(token, known);
     this.#shown.set(request, known);
+  }
+}
+
+/** Which key it says that it is signed with; undefined for what is no token. */
+function keyIdOf(token: string): string | undefined {
+  try {
+    return readToken(token).root.kid;
+  } catch {
+    return undefined;
   }
 }
