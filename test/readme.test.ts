@@ -6,6 +6,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { atEnd } from "./helpers/at-end.ts";
 import { freePort } from "./helpers/free-port.ts";
 import { PROJECT_ROOT, startQuorate } from "./helpers/start-quorate.ts";
 import { etcdVersion } from "./helpers/start-etcd.ts";
@@ -70,14 +71,14 @@ function firstLine(command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn("sh", ["-c", `exec ${command} -sS`], { stdio: ["ignore", "pipe", "inherit"] });
     const end = (): void => void child.kill("SIGKILL");
-    process.once("exit", end);
+    const forget = atEnd(end);
     let text = "";
     child.stdout.on("data", (chunk: Buffer) => {
       text += chunk.toString("utf8");
       if (text.includes("\n")) end();
     });
     child.once("close", () => {
-      process.off("exit", end);
+      forget();
       const [line] = text.split("\n");
       if (line === undefined || line === "") reject(new Error(`${command} printed nothing`));
       else resolve(line);
@@ -102,7 +103,7 @@ test.each(ofNpmStart)("%s", async (command) => {
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
   };
-  process.once("exit", kill);
+  const forget = atEnd(kill);
   try {
     await untilReady(url, { timeoutMs: 25_000, hopeless: () => (child.exitCode === null ? undefined : output) });
     expect(output).toContain(`Listening on ${url}`);
@@ -110,7 +111,7 @@ test.each(ofNpmStart)("%s", async (command) => {
     await closed;
     expect(output).toContain('"ended"');
   } finally {
-    process.off("exit", kill);
+    forget();
     kill();
   }
 });

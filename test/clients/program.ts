@@ -1,15 +1,10 @@
 /** A client as a process that goes on: what it prints can be waited for, lines can be typed into it, and it ends with the test. */
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { atEnd } from "../helpers/at-end.ts";
 import type { CommandResult } from "../helpers/run-command.ts";
 
 /** A client that shows nothing for so long has missed something: on a busy machine one takes seconds to start. */
 const WAIT_MS = 20_000;
-
-/** Module state, for processes are global: what ends with this one. */
-const running = new Set<ChildProcessWithoutNullStreams>();
-process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
 
 export class Program {
   readonly ended: Promise<CommandResult>;
@@ -23,7 +18,7 @@ export class Program {
   constructor(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.#name = [command, ...args].join(" ");
     this.#child = spawn(command, args, { env: { ...process.env, ...env } });
-    running.add(this.#child);
+    const forget = atEnd(() => void this.#child.kill("SIGKILL"));
     this.#child.stdin.on("error", () => {}); // it ended first: its end tells
     this.#child.stdout.setEncoding("utf8").on("data", (text: string) => {
       this.#stdout += text;
@@ -35,7 +30,7 @@ export class Program {
     });
     this.ended = new Promise((resolve) => {
       const done = (code: number | null): void => {
-        running.delete(this.#child);
+        forget();
         this.#over = true;
         this.#came?.();
         resolve({ code, stdout: this.#stdout, stderr: this.#stderr });

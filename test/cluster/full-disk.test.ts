@@ -7,6 +7,7 @@ import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { atEnd } from "../helpers/at-end.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
 import { removeTempDir, tempDir } from "../helpers/temp-dir.ts";
 import { ask, base64, callV3, fromBase64 } from "./http.ts";
@@ -30,7 +31,7 @@ function mountTmpfs(): string | undefined {
     removeTempDir(at);
     return undefined;
   }
-  process.once("exit", () => unmount(at));
+  atEnd(() => unmount(at));
   return at;
 }
 

@@ -1,5 +1,6 @@
 /** Another program, run to its end. */
 import { spawn } from "node:child_process";
+import { atEnd } from "./at-end.ts";
 
 export interface CommandResult {
   readonly code: number | null;
@@ -15,7 +16,7 @@ export function runCommand(command: string, args: readonly string[], timeoutMs: 
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
     const end = (): void => void child.kill("SIGKILL");
-    process.once("exit", end);
+    const forget = atEnd(end);
     const timer = setTimeout(() => {
       end();
       reject(new Error(`${command} ${args.join(" ")} was not done within ${timeoutMs} ms\n${stdout}\n${stderr}`));
@@ -30,7 +31,7 @@ export function runCommand(command: string, args: readonly string[], timeoutMs: 
     child.once("error", reject);
     child.once("close", (code) => {
       clearTimeout(timer);
-      process.removeListener("exit", end);
+      forget();
       resolve({ code, stdout, stderr });
     });
   });

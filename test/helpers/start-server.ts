@@ -4,7 +4,8 @@
  * What it prints is kept (the newest part) and shown when it dies before its time. Every process started here is killed when this one ends,
  * also by a signal or an uncaught error, so that a failing test leaves nothing running.
  */
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
+import { atEnd } from "./at-end.ts";
 import { untilReady } from "./until-ready.ts";
 
 /** Characters of output kept a server. */
@@ -50,31 +51,10 @@ export interface ServerCommand {
   readonly waitReady?: boolean;
 }
 
-/** Module state, for processes are global: what the exit hook has to end. */
-const running = new Set<ChildProcess>();
-let hooked = false;
-
-function hookExit(): void {
-  if (hooked) return;
-  hooked = true;
-  process.once("exit", () => {
-    for (const child of running) child.kill("SIGKILL");
-  });
-  // Without a listener these end the process without its exit event.
-  for (const [signal, number] of [
-    ["SIGINT", 2],
-    ["SIGTERM", 15],
-    ["SIGHUP", 1],
-  ] as const) {
-    process.once(signal, () => process.exit(128 + number));
-  }
-}
-
 /** @throws Error with the server's output when it did not become ready */
 export async function startServer(options: ServerCommand): Promise<ServerProcess> {
-  hookExit();
   const child = spawn(options.command, options.args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...options.env } });
-  running.add(child);
+  const forget = atEnd(() => void child.kill("SIGKILL"));
   let output = "";
   const keep = (chunk: Buffer): void => {
     output = (output + chunk.toString("utf8")).slice(-OUTPUT_MAX);
@@ -85,13 +65,13 @@ export async function startServer(options: ServerCommand): Promise<ServerProcess
   const exited = new Promise<Exit>((resolve) => {
     child.once("error", (error) => {
       output += `\n${String(error)}`;
-      running.delete(child);
+      forget();
       exit ??= { code: -1, signal: null };
       resolve(exit);
     });
     // "close" comes after "exit" and after both streams: the output is whole then.
     child.once("close", (code, signal) => {
-      running.delete(child);
+      forget();
       exit ??= { code, signal };
       resolve(exit);
     });
