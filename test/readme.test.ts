@@ -20,6 +20,7 @@ const commands = [...readme.matchAll(/```sh\n([^]*?)```/g)].flatMap(([, block]) 
 /** Commands that this test does not run, with the place that runs them. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "npm ci && npm start": "npm ci: .ci/run on a clean clone; npm start: the next command, with flags that leave other servers alone",
+  "npm run example -- lock": "test/examples",
   "npm run dev": "test/cluster/dev.test.ts, on ports of its own",
   "npm ci && npm test": ".ci/run, on a clean clone",
 };
