@@ -66,6 +66,7 @@ export {
   registerService,
   watchServices,
 } from "../core/recipes/services.ts";
+export type { ServiceCheck, Verdict } from "../core/recipes/service-check.ts";
 export {
   type GroupChange,
   type JoinOptions,

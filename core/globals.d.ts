@@ -1,5 +1,5 @@
 /**
- * The whole list of what core asks of its host, beyond ECMAScript itself: text and base64 codecs, which Node, Deno, Bun,
+ * The whole list of what core asks of its host, beyond ECMAScript itself: text and base64 codecs, addresses and the like, which Node, Deno, Bun,
  * workerd and browsers all have. No clock, no timer, no random source: those enter through ports.
  */
 declare class TextEncoder {
@@ -25,6 +25,17 @@ interface AbortSignal {
 declare class AbortController {
   readonly signal: AbortSignal;
   abort(reason?: unknown): void;
+}
+/** Of the URL standard: addresses of services that are to be checked. */
+declare class URL {
+  constructor(text: string);
+  static canParse(text: string): boolean;
+  readonly protocol: string;
+  readonly host: string;
+  readonly hostname: string;
+  readonly port: string;
+  readonly username: string;
+  readonly password: string;
 }
 /** Of the Web Crypto API: names of requests that must not be done twice are kept as digests, and tokens are signed by HMAC. */
 interface CryptoKey {

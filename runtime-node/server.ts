@@ -20,7 +20,8 @@ import type { Route } from "../core/api/exchange.ts";
 import { grpcServices } from "../core/api/grpc/services.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
 import { type V1Sockets, v1Routes, v1Sockets } from "../core/api/v1/routes.ts";
-import { ScheduleDuty, SCHEDULE_LOOK_MS } from "../core/api/v1/schedule-duty.ts";
+import { CheckDuty } from "../core/api/v1/check-duty.ts";
+import { DUTY_LOOK_MS, ScheduleDuty } from "../core/api/v1/schedule-duty.ts";
 import { type V1Deps, v1Services } from "../core/api/v1/services.ts";
 import { nextTick } from "../adapters/cron/next-tick.ts";
 import { v2Routes } from "../core/api/v2/routes.ts";
@@ -31,6 +32,7 @@ import { isQuorateError } from "../core/errors.ts";
 import { Replica } from "../core/replica/replica.ts";
 import { RaftConsensus } from "../core/replica/raft-consensus.ts";
 import { type ClientUrl, advertised, formatUrl, parseClientUrl } from "./client-url.ts";
+import { serviceProber } from "./service-prober.ts";
 import { signedTokensOf } from "./signed-tokens.ts";
 import { beginningOf } from "./cluster/beginning.ts";
 import { peerNotices } from "./cluster/peer-notices.ts";
@@ -134,9 +136,9 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     tokenIdleMs: settings["auth-token-ttl"] * 1000,
   });
   const views = viewsOf(settings, replica, authenticator, logger);
-  const endSchedules = every(SCHEDULE_LOOK_MS, () => views.schedules.tick());
+  const endDuties = every(DUTY_LOOK_MS, () => views.duties.forEach((duty) => duty.tick()));
   const close = async (): Promise<void> => {
-    endSchedules();
+    endDuties();
     webSockets?.close();
     await Promise.all([grpc?.close(), ...listeners.map((listener) => listener.close())]);
     views.watch.stop();
@@ -279,7 +281,8 @@ interface Views {
   readonly services: readonly Service[];
   readonly watch: WatchService;
   readonly sockets: V1Sockets;
-  readonly schedules: ScheduleDuty;
+  /** What the leader does by itself. */
+  readonly duties: readonly (ScheduleDuty | CheckDuty)[];
 }
 
 function viewsOf(settings: Settings, member: Replica, authenticator: Authenticator, logger: Logger): Views {
@@ -311,11 +314,12 @@ function viewsOf(settings: Settings, member: Replica, authenticator: Authenticat
     onInternalError: (error) => logger.error({ error }, "a request of the v1 API failed"),
     version: packageVersion(),
     nextTick,
+    prober: settings["service-check-hosts"] && serviceProber(settings["service-check-hosts"]),
   };
-  const schedules = new ScheduleDuty(v1Services(v1));
+  const duties = [new ScheduleDuty(v1Services(v1)), new CheckDuty(v1Services(v1))];
   routes.push(...v1Routes(v1));
   if (settings["enable-v2"]) routes.push(...v2Routes({ member, authenticator, now: () => clock.wallMs() }));
-  return { routes, services, watch, sockets: v1Sockets(v1), schedules };
+  return { routes, services, watch, sockets: v1Sockets(v1), duties };
 }
 
 interface GrpcOptions {

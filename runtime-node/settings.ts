@@ -7,6 +7,7 @@
 import * as z from "zod";
 import { parseDuration } from "./duration.ts";
 import { LOG_LEVELS } from "./logger.ts";
+import { isHostPattern } from "./service-prober.ts";
 import { isCipherSuite } from "./tls/cipher-suites.ts";
 
 /** What the schema says of a setting beside its type. */
@@ -273,6 +274,18 @@ export const settingsSchema = z.strictObject({
         placeholder: "HOSTS",
         wants: "host names separated by commas, or *",
         description: "Names in the Host header that are answered: against DNS rebinding by web pages.",
+      }),
+    ),
+  "service-check-hosts": list(z.string().refine(isHostPattern))
+    .optional()
+    .meta(
+      meta({
+        group: "Clients",
+        placeholder: "HOSTS",
+        wants: "names, *.names, addresses or blocks such as 10.0.0.0/8, separated by commas, or *",
+        description:
+          "Whom the leader may ask for the checks of services. Clients choose the address, and this process may reach what they cannot: name what is theirs. Left out: nobody. The same at each member.",
+        ours: true,
       }),
     ),
   "enable-v2": flag()

@@ -7,7 +7,8 @@ import type { ConnectOptions } from "../client/connect.ts";
 import { Authenticator } from "../core/api/auth/authenticator.ts";
 import { createApp } from "../core/api/create-app.ts";
 import { nextTick } from "../adapters/cron/next-tick.ts";
-import { ScheduleDuty, SCHEDULE_LOOK_MS } from "../core/api/v1/schedule-duty.ts";
+import { CheckDuty } from "../core/api/v1/check-duty.ts";
+import { DUTY_LOOK_MS, ScheduleDuty } from "../core/api/v1/schedule-duty.ts";
 import { type V1Deps, v1Services } from "../core/api/v1/services.ts";
 import { v1Routes } from "../core/api/v1/routes.ts";
 import { utf8Decode } from "../core/bytes/utf8.ts";
@@ -32,6 +33,8 @@ export interface TestClient {
 export interface TestStoreOptions {
   /** Of all random bytes: another seed is another run. Default 1. */
   readonly seed?: number;
+  /** Answers the checks of services: null when all is well, otherwise what is not. Left out: nobody is asked, and checks are refused. */
+  readonly probe?: (url: string) => string | null;
 }
 
 export class TestStore implements AsyncDisposable {
@@ -42,7 +45,7 @@ export class TestStore implements AsyncDisposable {
   readonly #bugs: unknown[] = [];
   #clients = 0;
 
-  private constructor(time: VirtualTime, member: MemoryMember, seed: number) {
+  private constructor(time: VirtualTime, member: MemoryMember, { seed = 1, probe }: TestStoreOptions) {
     this.time = time;
     this.#member = member;
     this.#seed = seed;
@@ -69,12 +72,13 @@ export class TestStore implements AsyncDisposable {
       maxRequestBytes: BODY_BYTES_MAX,
       version: "test",
       nextTick,
+      prober: probe && { allows: () => true, probe: ({ href }) => Promise.resolve(probe(href)) },
     };
     const routes = v1Routes(deps);
-    const schedules = new ScheduleDuty(v1Services(deps));
+    const duties = [new ScheduleDuty(v1Services(deps)), new CheckDuty(v1Services(deps))];
     const look = (): void => {
-      schedules.tick();
-      time.after(SCHEDULE_LOOK_MS, look);
+      for (const duty of duties) duty.tick();
+      time.after(DUTY_LOOK_MS, look);
     };
     look();
     const access = { corsOrigins: [], hosts: ["*"] };
@@ -82,9 +86,9 @@ export class TestStore implements AsyncDisposable {
     this.#answer = (request) => app.fetch(request);
   }
 
-  static async start({ seed = 1 }: TestStoreOptions = {}): Promise<TestStore> {
+  static async start(options: TestStoreOptions = {}): Promise<TestStore> {
     const time = new VirtualTime();
-    return new TestStore(time, await MemoryMember.start(time, seed), seed);
+    return new TestStore(time, await MemoryMember.start(time, options.seed ?? 1), options);
   }
 
   /** A client that knows nothing of the others, with a network of its own. */

@@ -58,11 +58,11 @@ export class Registration {
   /** @throws QuorateError conflict when the id is another's; badField */
   static async open(
     context: RecipeContext,
-    { prefix, id }: Pick<RosterPlace, "prefix" | "id">,
+    { prefix, id, merge }: Omit<RosterPlace, "secret">,
     value: Value,
     { ttl, secret = randomSecret(context), signal }: RegistrationOptions,
   ): Promise<Registration> {
-    const place = { prefix, id, secret };
+    const place = { prefix, id, secret, merge };
     rosterKey(prefix, id); // what cannot be taken is told before anything is granted
     const session = await Session.open(context, { ttl, signal });
     try {

@@ -53,6 +53,8 @@ export interface RosterPlace {
   readonly id: string;
   /** Whoever has it owns the place. */
   readonly secret: string;
+  /** What is written when its owner says something else; left out: what he says. */
+  readonly merge?: ((value: Value, there: Value) => Value) | undefined;
 }
 
 /** An entry, and as of which revision it was seen. */
@@ -70,7 +72,7 @@ function entryIn(prefix: Bytes, { key, value, lease, createRevision, modRevision
   return said && { id: nameOfSegment(segment), value: said, lease, incarnation: createRevision, revision: modRevision };
 }
 
-function objectIn(value: Bytes): Value | undefined {
+export function objectIn(value: Bytes): Value | undefined {
   try {
     const said: unknown = JSON.parse(utf8Decode(value));
     return typeof said === "object" && said !== null && !Array.isArray(said) ? (said as Value) : undefined;
@@ -101,24 +103,28 @@ export function randomSecret({ host }: RecipeContext): string {
  * @returns as it is there @throws QuorateError conflict when the id is another's; sessionLost
  */
 export async function enroll(context: RecipeContext, place: RosterPlace, value: Value, session: Session): Promise<Enrolled> {
-  const { prefix, id, secret } = place;
+  const { prefix, id, secret, merge = (said: Value) => said } = place;
   const key = rosterKey(prefix, id);
   const owner = await hashOf(secret);
-  const bytes = utf8Encode(JSON.stringify({ ...value, owner }));
   const look = rangeOp(oneKey(key));
-  const put = putOp(key, bytes, session.id);
-  let compare = createdAt(key, 0);
+  let there: KeyValue | undefined;
   for (;;) {
-    const result = await putForSession(context, session, txnOf([compare], [put, look], [look]));
+    const before = there && objectIn(there.value)!;
+    const bytes = utf8Encode(JSON.stringify({ ...(before === undefined ? value : merge(value, before)), owner }));
+    const compare = there === undefined ? createdAt(key, 0) : modifiedAt(key, there.modRevision);
+    const result = await putForSession(context, session, txnOf([compare], [putOp(key, bytes, session.id), look], [look]));
     const [kv] = foundAt(result, result.succeeded ? 1 : 0);
+    const found = (one: KeyValue): Enrolled => ({ ...entryIn(prefix, one)!, asOf: result.revision });
     if (kv === undefined) {
-      compare = createdAt(key, 0); // it went meanwhile
+      there = undefined; // it went meanwhile
       continue;
     }
-    const isSame = kv.value === bytes && kv.lease === session.id;
-    if (result.succeeded || isSame) return { ...entryIn(prefix, kv)!, asOf: result.revision };
-    if (objectIn(kv.value)?.["owner"] !== owner) throw errConflict(`${JSON.stringify(id)} is another's`, { id });
-    compare = modifiedAt(key, kv.modRevision);
+    if (result.succeeded) return found(kv);
+    const present = objectIn(kv.value);
+    if (present?.["owner"] !== owner) throw errConflict(`${JSON.stringify(id)} is another's`, { id });
+    const isSame = kv.value === utf8Encode(JSON.stringify({ ...merge(value, present), owner })) && kv.lease === session.id;
+    if (isSame) return found(kv);
+    there = kv;
   }
 }
 

@@ -2,7 +2,8 @@
  * Services: which instances of a service there are, and how they are. An instance that no longer renews its lease is off the list after its
  * TTL; one that says it is draining is not to be given new work.
  *
- *     /quorate/services/<name>/<instance>   {address, port?, scheme?, zone?, weight, tags, version?, status, meta, owner}; see roster.ts
+ *     /quorate/services/<name>/<instance>   {address, port?, scheme?, zone?, weight, tags, version?, status, meta, check?,
+ *                                           checked?, owner}; see roster.ts, and service-check.ts for the two checks
  */
 import type { Bytes } from "../bytes/bytes.ts";
 import { errBadField } from "../errors.ts";
@@ -12,6 +13,7 @@ import { type FollowOptions, tagOf } from "./follow.ts";
 import { prefixOf } from "./names.ts";
 import { Registration, type RegistrationOptions } from "./registration.ts";
 import { type Entry, type Roster, type Value, readRoster, watchRoster } from "./roster.ts";
+import { type ServiceCheck, type Verdict, keepVerdict, statusWith, termsOf } from "./service-check.ts";
 
 const KIND = "services";
 const TTL = "30s";
@@ -32,14 +34,19 @@ export interface ServiceInfo {
   /** Default `passing`. */
   readonly status?: ServiceStatus | undefined;
   readonly meta?: Readonly<Record<string, unknown>> | undefined;
+  /** How the store is to find out whether it works. Left out: what the instance says, and its lease, is all there is. */
+  readonly check?: ServiceCheck | undefined;
 }
 
 export interface Instance extends ServiceInfo {
   readonly id: string;
   readonly weight: number;
   readonly tags: readonly string[];
+  /** `critical` also when a check from outside fails. */
   readonly status: ServiceStatus;
   readonly meta: Readonly<Record<string, unknown>>;
+  /** What the check found, once it has. */
+  readonly checked?: Verdict | undefined;
   /** Of its last change. */
   readonly revision: number;
   /** When it came; one that went and came back has another. */
@@ -127,17 +134,18 @@ export async function registerService(
   info: ServiceInfo,
   { ttl = TTL, ...options }: RegistrationOptions = {},
 ): Promise<ServiceRegistration> {
-  const place = { prefix: servicePrefix(name), id };
+  const place = { prefix: servicePrefix(name), id, merge: keepVerdict };
   return new ServiceRegistration(context, await Registration.open(context, place, checkService(info), { ttl, ...options }));
 }
 
 /** With what is left out. @throws QuorateError badField */
 export function checkService(info: ServiceInfo): Value {
-  const { address, port, weight = 1, tags = [], status = "passing", meta = {} } = info;
+  const { address, port, weight = 1, tags = [], status = "passing", meta = {}, check } = info;
   if (typeof address !== "string" || address === "") throw errBadField("address", "address must be text, and not empty");
   if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port < 65_536)) throw errBadField("port", "port must be 0 to 65535");
   if (!(weight >= 0 && weight <= 1e6)) throw errBadField("weight", "weight must be a number from 0 to 1000000");
   if (!STATUSES.includes(status)) throw errBadField("status", `status must be one of ${STATUSES.join(", ")}`);
+  if (check !== undefined) termsOf(check);
   return { ...info, weight, tags, status, meta };
 }
 
@@ -200,7 +208,8 @@ function takes({ status, tag, zone }: ServiceFilter, one: Instance): boolean {
 export function instanceOf({ id, value, revision, incarnation }: Entry): Instance | undefined {
   const { owner: _, ...said } = value;
   try {
-    return { ...(checkService(said as unknown as ServiceInfo) as unknown as Instance), id, revision, incarnation };
+    const instance = checkService(said as unknown as ServiceInfo) as unknown as Instance;
+    return { ...instance, status: statusWith(instance.status, instance.checked), id, revision, incarnation };
   } catch {
     return undefined;
   }

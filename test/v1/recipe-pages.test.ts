@@ -19,7 +19,7 @@ function blocks(page: string, language: string): string[] {
 
 describe("docs/recipes", () => {
   let server: ServerProcess;
-  beforeAll(async () => void (server = await startQuorate()));
+  beforeAll(async () => void (server = await startQuorate({ flags: ["--service-check-hosts", "127.0.0.1"] })));
   afterAll(() => server.stop());
 
   test.each(PAGES)("%s: its sessions run", async (page) => {

@@ -1,4 +1,6 @@
 /** Services, groups, configuration and limits over HTTP at a real server: waiting, streams, and what the headers say. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
@@ -7,7 +9,7 @@ import { asking } from "./http.ts";
 let server: ServerProcess;
 const ask = asking(() => server);
 beforeAll(async () => {
-  server = await startQuorate();
+  server = await startQuorate({ flags: ["--service-check-hosts", "127.0.0.1"] });
 });
 afterAll(() => server.stop());
 
@@ -110,4 +112,35 @@ test("a limit says in headers what is left, and when to come again", async () =>
   const retry = Number(refused.json!["retryAfterMs"]);
   expect(retry).toBeGreaterThan(1_700_000);
   expect(refused.headers.get("retry-after")).toBe(String(Math.ceil(retry / 1_000)));
+});
+
+test("a service that is checked is critical while its check fails, and whoever follows the list is told", async () => {
+  let status = 500;
+  const checked = createServer((_request, reply) => void reply.writeHead(status).end());
+  await new Promise<void>((resolve) => checked.listen(0, "127.0.0.1", resolve));
+  const { port } = checked.address() as AddressInfo;
+  const check = { url: `http://127.0.0.1:${port}/health`, interval: "1s", failAfter: 1 };
+  await enter("/v1/services/checked/a?ttl=1m", { address: "127.0.0.1", port, check });
+  const told = await events("/v1/services/checked", 3, async () => {
+    const list = async () => (await ask("GET", "/v1/services/checked?status=critical")).text;
+    await expect.poll(list).toContain('"output":"HTTP 500"');
+    status = 200;
+  });
+  checked.close();
+  expect(told.map(([name, { status: now }]) => `${name} ${now as string}`)).toEqual([
+    "snapshot undefined",
+    "changed critical",
+    "changed passing",
+  ]);
+});
+
+test("a check where the server asks nobody is refused, and nothing is registered", async () => {
+  const check = { url: "http://169.254.169.254/latest/meta-data" };
+  const put = await enter("/v1/services/refused/a", { address: "127.0.0.1", check });
+  expect([put.status, put.json?.["field"]]).toEqual([400, "check.url"]);
+  expect(put.json?.["detail"]).toContain("--service-check-hosts");
+  await enter("/v1/services/refused/b", { address: "127.0.0.1" });
+  const patch = await ask("PATCH", "/v1/services/refused/b", { body: { check }, headers });
+  expect([patch.status, patch.json?.["field"]]).toEqual([400, "check.url"]);
+  expect((await ask("GET", "/v1/services/refused")).json).toMatchObject({ instances: [{ id: "b" }] });
 });

@@ -43,12 +43,12 @@ export const listHeaders = z.object({
 /** Enters, or renews what is there. @param value of what is there already, if anything */
 export async function enterReply(
   { context, headers, signal }: Call<unknown, unknown, z.output<typeof newSecretHeader>>,
-  { prefix, id }: Pick<RosterPlace, "prefix" | "id">,
+  { prefix, id, merge }: Omit<RosterPlace, "secret">,
   ttl: string | undefined,
   value: (before: Value | undefined) => Value,
 ): Promise<ApiReply> {
   const given = headers["quorate-secret"];
-  const place = { prefix, id, secret: given ?? randomSecret(context) };
+  const place = { prefix, id, merge, secret: given ?? randomSecret(context) };
   const before = given === undefined ? undefined : await unlessGone(ownEntry(context, place, { signal }));
   const session = await sessionFor(context, before, ttl, signal);
   try {

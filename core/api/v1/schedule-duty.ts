@@ -13,8 +13,8 @@ import type { V1Services } from "./services.ts";
 const SCHEDULES = keysUnder("/quorate/schedules/" as Bytes);
 /** What was due and could not be done is tried again so soon. */
 const AGAIN_MS = 1_000;
-/** Between calls of `tick`. */
-export const SCHEDULE_LOOK_MS = 200;
+/** Between calls of `tick`, of this duty and others. */
+export const DUTY_LOOK_MS = 200;
 
 export class ScheduleDuty {
   readonly #services: V1Services;

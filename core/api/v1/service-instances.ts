@@ -14,6 +14,8 @@ import {
   servicePrefix,
   watchServices,
 } from "../../recipes/services.ts";
+import { type Prober, type ServiceCheck, keepVerdict, termsOf } from "../../recipes/service-check.ts";
+import { errBadField } from "../../errors.ts";
 import { durationField, nameParam, ttlParam, waitParam } from "./fields.ts";
 import { type Operation, operation } from "./operation.ts";
 import { etagOf, json } from "./reply.ts";
@@ -44,13 +46,28 @@ const fields = {
   version: z.string(),
   status: z.enum(STATUSES).describe("`draining`: it takes no new work. Left out: passing."),
   meta: z.record(z.string(), z.unknown()),
+  check: z
+    .strictObject({
+      url: z
+        .string()
+        .describe("`http://…` or `https://…`, which is well when it answers 200 to 299, or `tcp://HOST:PORT`, when it connects."),
+      interval: z.union([z.string(), z.number()]).optional().describe('Between two questions, "1s" to "1h"; left out: 10s.'),
+      timeout: z.union([z.string(), z.number()]).optional().describe("At most the interval; left out: 2s."),
+      failAfter: z.int().min(1).max(100).optional().describe("Failures in a row until it is critical; left out: 3."),
+    })
+    .describe("The store asks there how it is. Only where `--service-check-hosts` allows; otherwise 400."),
 };
+const checkedOut = z
+  .object({ status: z.enum(["passing", "critical", "refused"]), output: z.string() })
+  .optional()
+  .describe("What the check found.");
 const infoIn = z.strictObject({ address: z.string().min(1), ...z.object(fields).partial().shape });
 const changeIn = z.strictObject({ address: z.string().min(1).optional(), ...z.object(fields).partial().shape });
 const instanceOut = z.looseObject({
   id: z.string(),
   address: z.string(),
-  ...z.object(fields).partial({ port: true, scheme: true, zone: true, version: true }).shape,
+  ...z.object(fields).partial({ port: true, scheme: true, zone: true, version: true, check: true }).shape,
+  checked: checkedOut,
   incarnation: z.int(),
   revision: z.int(),
 });
@@ -73,7 +90,8 @@ const register = operation({
   handle: (call) => {
     const { name, id } = call.params;
     const value = checkService(call.body);
-    return enterReply(call, { prefix: servicePrefix(name), id }, call.query.ttl ?? TTL, () => value);
+    refuseCheck(call.body.check, call.services.prober);
+    return enterReply(call, { prefix: servicePrefix(name), id, merge: keepVerdict }, call.query.ttl ?? TTL, () => value);
   },
 });
 
@@ -88,9 +106,10 @@ const change = operation({
   headers: secretHeader,
   body: changeIn,
   replies: { 200: { description: "It is changed.", schema: z.object({ revision: z.int() }) } },
-  handle: async ({ params: { name, id }, headers, body, context, signal }) => {
+  handle: async ({ params: { name, id }, headers, body, context, services, signal }) => {
     const place = { prefix: servicePrefix(name), id, secret: headers["quorate-secret"] };
-    const merged = (value: Value) => checkService({ ...value, ...body } as unknown as ServiceInfo);
+    refuseCheck(body.check, services.prober);
+    const merged = (value: Value) => keepVerdict(checkService({ ...value, ...body } as unknown as ServiceInfo), value);
     const { revision } = await revise(context, place, merged, { signal });
     return json(200, { revision }, revision, { etag: etagOf(revision) });
   },
@@ -182,6 +201,14 @@ async function* events(
       }
     }
   }
+}
+
+/** @throws QuorateError badField when this server would not ask there */
+function refuseCheck(check: ServiceCheck | undefined, prober: Prober | undefined): void {
+  if (check === undefined) return;
+  const { url } = termsOf(check);
+  if (prober?.allows(url) !== true)
+    throw errBadField("check.url", `check.url: this server asks nobody at ${url.host}; --service-check-hosts says whom it asks`);
 }
 
 function eventOf(one: ServiceChange, id: number): ServerEvent {

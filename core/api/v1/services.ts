@@ -1,6 +1,7 @@
 /** What the operations of v1 stand on: given by the runtime, once. */
 import type { Host } from "../../recipes/client-port.ts";
 import type { NextTick } from "../../recipes/schedule.ts";
+import type { Prober } from "../../recipes/service-check.ts";
 import type { Member } from "../../replica/member.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { MemberStoreOptions } from "./member-store.ts";
@@ -22,6 +23,8 @@ export interface V1Deps extends MemberStoreOptions {
   readonly version: string;
   /** When schedules tick. */
   readonly nextTick: NextTick;
+  /** Asks services how they are. Left out: nobody is asked. */
+  readonly prober?: Prober | undefined;
 }
 
 export interface V1Services extends V1Deps {
