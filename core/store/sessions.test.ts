@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { rangeOf } from "../../test/contract/version-store-port.ts";
 import { ascii } from "../bytes/bytes.ts";
 import type { Command, CommandBody, HashResult, Result } from "./command.ts";
-import { SESSIONS_MAX, SESSION_IDLE_MS_MAX, SESSION_RESULT_CHARS_MAX, SessionTable } from "./sessions.ts";
+import { SESSION_IDLE_MS_MAX, SESSION_RESULT_CHARS_MAX, MemorySessionTable } from "./sessions.ts";
 import { StateMachine } from "./state-machine.ts";
 
 const put = (key: string, value = "v") =>
@@ -181,61 +181,14 @@ describe("commands of a session", () => {
   });
 });
 
-describe("SessionTable", () => {
+describe("MemorySessionTable", () => {
   const done = { ok: true, revision: 1, result: { op: "done" } } as const;
-
-  test("forgets who was idle for an hour of the store's clock, and nobody else", () => {
-    const table = new SessionTable();
-    table.keep({ client: "old", sequence: 1 }, done, 0);
-    table.keep({ client: "used", sequence: 1 }, done, 10);
-    table.keep({ client: "used", sequence: 2 }, done, SESSION_IDLE_MS_MAX);
-    expect([...table.rows()].map(({ client }) => client)).toEqual(["old", "used"]);
-    table.keep({ client: "new", sequence: 1 }, done, SESSION_IDLE_MS_MAX + 1);
-    expect([...table.rows()].map(({ client }) => client)).toEqual(["used", "new"]);
-  });
-
-  test("forgets the least recently used of too many", () => {
-    const table = new SessionTable();
-    for (let n = 0; n < SESSIONS_MAX; n++) table.keep({ client: `c${n}`, sequence: 1 }, done, 0);
-    table.keep({ client: "c0", sequence: 2 }, done, 0);
-    table.keep({ client: "one more", sequence: 1 }, done, 0);
-    expect(table.size).toBe(SESSIONS_MAX);
-    expect(table.repeated({ client: "c0", sequence: 2 })).toEqual(done);
-    expect(table.repeated({ client: "c1", sequence: 1 })).toBeUndefined();
-  });
-
-  test("lets the results of the least recently used go when all together are too large, and keeps that they were done", () => {
-    const use = fc.tuple(fc.nat(7), fc.nat(40), fc.nat(SESSION_IDLE_MS_MAX / 4));
-    fc.assert(
-      fc.property(fc.array(use, { maxLength: 80 }), (uses) => {
-        const charsMax = 150;
-        const table = new SessionTable(charsMax);
-        let model: { client: string; outcome: string | null; usedAt: number }[] = [];
-        let now = 0;
-        uses.forEach(([n, length, later], at) => {
-          now += later;
-          const client = `c${n}`;
-          const result = { op: "done", text: "x".repeat(length) } as unknown as Result;
-          table.keep({ client, sequence: at + 1 }, { ok: true, revision: at, result }, now);
-          model = [...model.filter((row) => row.client !== client), { client, outcome: JSON.stringify({ result }), usedAt: now }];
-          model = model.filter(({ usedAt }) => usedAt >= now - SESSION_IDLE_MS_MAX);
-          const chars = () => model.reduce((sum, { outcome }) => sum + (outcome?.length ?? 0), 0);
-          for (const row of model) if (chars() > charsMax) row.outcome = null;
-          expect([...table.rows()].map(({ client: name, outcome, usedAt }) => ({ client: name, outcome, usedAt }))).toEqual(model);
-          expect(table.check()).toEqual([]);
-        });
-        const gone = [...table.rows()].find(({ outcome }) => outcome === null);
-        if (gone !== undefined) expect(() => table.repeated(gone)).toThrow("too large to be kept");
-      }),
-      { numRuns: 200 },
-    );
-  });
 
   test("forgets as if it looked at every row each time", () => {
     const use = fc.tuple(fc.nat(7), fc.integer({ min: 0, max: SESSION_IDLE_MS_MAX / 2 }));
     fc.assert(
       fc.property(fc.array(use, { maxLength: 60 }), (uses) => {
-        const table = new SessionTable();
+        const table = new MemorySessionTable();
         let model: { client: string; usedAt: number }[] = [];
         let now = 0;
         uses.forEach(([client, later], at) => {
@@ -260,22 +213,12 @@ describe("SessionTable", () => {
         const sample = (filler: string) => ({ op: "done", parts, filler });
         const room = SESSION_RESULT_CHARS_MAX - JSON.stringify({ result: sample("") }).length + around;
         const result = sample(escapes ? "\0".repeat(room / 6) + "x".repeat(room % 6) : "x".repeat(room));
-        const table = new SessionTable();
+        const table = new MemorySessionTable();
         table.keep({ client: "c", sequence: 1 }, { ok: true, revision: 1, result: result as unknown as Result }, 0);
         const text = JSON.stringify({ result });
         expect([...table.rows()][0]!.outcome).toBe(text.length <= SESSION_RESULT_CHARS_MAX ? text : null);
       }),
       { numRuns: 200 },
     );
-  });
-
-  test("its hash is of what it holds, however it came there", () => {
-    const [one, two] = [new SessionTable(), new SessionTable()];
-    const row = (client: string) => ({ client, sequence: 1, usedAt: 0, revision: 1, outcome: null });
-    for (const client of ["a", "b"]) one.add(row(client));
-    for (const client of ["b", "c", "a"]) two.add(row(client));
-    expect(one.hash).not.toBe(two.hash);
-    one.add(row("c"));
-    expect(one.hash).toBe(two.hash);
   });
 });

@@ -8,6 +8,7 @@
 import { type ErrorCode, type ErrorDetails, QuorateError, errBadField, errResultNotKept, errSequencePassed } from "../errors.ts";
 import type { Result } from "./command.ts";
 import { finishHash, hashBytes, hashNumber } from "./mvcc/version.ts";
+import type { SessionTable } from "./state-storage-port.ts";
 
 /** A session that was not used for so long is forgotten, in milliseconds of the store's clock. */
 export const SESSION_IDLE_MS_MAX = 3_600_000;
@@ -58,7 +59,7 @@ interface Place {
  * In the order of use, as a list through the rows: a Map keeps an order too, but finding its first costs a step for each row that was
  * removed since it last grew, which here are all that were used since.
  */
-export class SessionTable {
+export class MemorySessionTable implements SessionTable {
   #places = new Map<string, Place>();
   #oldest: Place | null = null;
   #newest: Place | null = null;
@@ -93,10 +94,7 @@ export class SessionTable {
    */
   repeated({ client, sequence }: CommandSession): KeptOutcome | undefined {
     const row = this.#places.get(client)?.row;
-    if (row === undefined || row.sequence < sequence) return undefined;
-    if (row.sequence > sequence) throw errSequencePassed(sequence, row.sequence);
-    if (row.outcome === null) throw errResultNotKept(row.revision);
-    return parse(row.outcome, row.revision);
+    return row === undefined ? undefined : outcomeOf(row, sequence);
   }
 
   /**
@@ -104,7 +102,7 @@ export class SessionTable {
    * @param now the store's clock
    */
   keep({ client, sequence }: CommandSession, outcome: KeptOutcome, now: number): void {
-    this.add({ client, sequence, usedAt: now, revision: outcome.revision, outcome: format(outcome) });
+    this.add({ client, sequence, usedAt: now, revision: outcome.revision, outcome: formatOutcome(outcome) });
     for (let place = this.#oldest; place !== null; place = place.newer) {
       if (this.#places.size <= SESSIONS_MAX && place.row.usedAt >= now - SESSION_IDLE_MS_MAX) break;
       this.#unlink(place);
@@ -139,7 +137,7 @@ export class SessionTable {
     else this.#newest.newer = place;
     this.#newest = place;
     this.#chars += row.outcome?.length ?? 0;
-    this.#hash = (this.#hash + rowHash(row)) >>> 0;
+    this.#hash = (this.#hash + sessionHash(row)) >>> 0;
   }
 
   #unlink(place: Place): void {
@@ -150,11 +148,11 @@ export class SessionTable {
     if (newer === null) this.#newest = older;
     else newer.older = older;
     this.#chars -= row.outcome?.length ?? 0;
-    this.#hash = (this.#hash - rowHash(row)) >>> 0;
+    this.#hash = (this.#hash - sessionHash(row)) >>> 0;
   }
 
   /** Takes over the rows of another table, which must not be used afterwards. */
-  adopt(other: SessionTable): void {
+  adopt(other: MemorySessionTable): void {
     this.#places = other.#places;
     this.#oldest = other.#oldest;
     this.#newest = other.#newest;
@@ -172,7 +170,7 @@ export class SessionTable {
       if (this.#places.get(row.client)?.row !== row) faults.push(`session ${row.client} is in the order of use and not in the table`);
       if (row.usedAt < usedAt) faults.push(`session ${row.client} stands behind one that was used after it`);
       usedAt = row.usedAt;
-      hash = (hash + rowHash(row)) >>> 0;
+      hash = (hash + sessionHash(row)) >>> 0;
       count++;
     }
     if (count !== this.size) faults.push(`${count} sessions are in the order of use and ${this.size} in the table`);
@@ -182,8 +180,19 @@ export class SessionTable {
   }
 }
 
+/**
+ * What a command with this number is answered by the row of its client.
+ * @returns undefined when it is new. @throws QuorateError sequencePassed, resultNotKept
+ */
+export function outcomeOf(row: SessionRow, sequence: number): KeptOutcome | undefined {
+  if (row.sequence < sequence) return undefined;
+  if (row.sequence > sequence) throw errSequencePassed(sequence, row.sequence);
+  if (row.outcome === null) throw errResultNotKept(row.revision);
+  return parseOutcome(row.outcome, row.revision);
+}
+
 /** Not of the outcome: what made it is hashed elsewhere. */
-function rowHash({ client, sequence, usedAt, revision }: SessionRow): number {
+export function sessionHash({ client, sequence, usedAt, revision }: SessionRow): number {
   return finishHash(hashNumber(hashNumber(hashNumber(hashBytes(0x27d4eb2f, client), sequence), usedAt), revision));
 }
 
@@ -192,7 +201,7 @@ interface KeptError {
 }
 
 /** Byte strings are text with a character a byte, which JSON carries as it is. @returns null: too large to be kept */
-function format(outcome: KeptOutcome): string | null {
+export function formatOutcome(outcome: KeptOutcome): string | null {
   const kept = outcome.ok ? { result: outcome.result } : ({ error: errorOf(outcome.error) } satisfies KeptError);
   // Ranges in a transaction may repeat a large value many times at no cost; as text they could be larger than a string can be.
   if (leftAfter(SESSION_RESULT_CHARS_MAX, kept) < 0) return null;
@@ -219,7 +228,7 @@ function leftAfter(chars: number, value: unknown): number {
   return left;
 }
 
-function parse(text: string, revision: number): KeptOutcome {
+function parseOutcome(text: string, revision: number): KeptOutcome {
   const kept = JSON.parse(text) as { result: Result } | KeptError;
   if ("result" in kept) return { ok: true, revision, result: kept.result };
   const { code, reason, message, details } = kept.error;

@@ -16,12 +16,12 @@ import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
 import { QuorateError } from "../errors.ts";
 import { AuthStore } from "./auth/auth-store.ts";
 import { type Alarm, type KeyValue, type LeaseId, NO_LEASE } from "./command.ts";
-import { LEASE_TTL_SECONDS_MAX, type Lease, LeaseTable } from "./lease/lease-table.ts";
+import { LEASE_TTL_SECONDS_MAX, type Lease, MemoryLeaseTable } from "./lease/lease-table.ts";
 import type { FrozenVersions, LoadedVersions } from "./mvcc/memory-version-store.ts";
 import { VersionLoader } from "./mvcc/version-loader.ts";
 import { stateHash } from "./hash.ts";
 import { readNote, writeNote } from "./note-codec.ts";
-import { type SessionRow, SessionTable } from "./sessions.ts";
+import { MemorySessionTable, type SessionRow } from "./sessions.ts";
 
 export const SNAPSHOT_FORMAT = 1;
 /** With sessions, or with users and roles. */
@@ -86,9 +86,9 @@ export interface SnapshotSource {
 export interface SnapshotState {
   readonly header: SnapshotHeader;
   readonly versions: LoadedVersions;
-  readonly leases: LeaseTable;
+  readonly leases: MemoryLeaseTable;
   readonly alarms: Alarm[];
-  readonly sessions: SessionTable;
+  readonly sessions: MemorySessionTable;
   readonly auth: string | null;
 }
 
@@ -379,14 +379,14 @@ class FrameCutter {
 
 class StateReader {
   readonly #counts = noCounts();
-  readonly #leases = new LeaseTable();
+  readonly #leases = new MemoryLeaseTable();
   readonly #alarms: Alarm[] = [];
   #header: SnapshotHeader | null = null;
   #loader: VersionLoader | null = null;
   #time = 0;
   #ended = false;
   #place = 0;
-  readonly #sessions = new SessionTable();
+  readonly #sessions = new MemorySessionTable();
   #auth: string | null = null;
 
   frame(frame: Frame): void {
@@ -457,7 +457,7 @@ class StateReader {
   #readAlarm(reader: MsgpackReader): void {
     const alarm = ALARM_NAMES[reader.number()];
     if (alarm === undefined) throw errMalformed("an alarm that is not known");
-    this.#alarms.push({ alarm, memberId: reader.bytes() });
+    this.#alarms.push({ memberId: reader.bytes(), alarm }); // in the order of commands, so that kept outcomes are the same text
     this.#counts.alarms++;
   }
 

@@ -25,13 +25,14 @@ import {
   type TxnResult,
 } from "./command.ts";
 import { runningHash, stateHash } from "./hash.ts";
-import { type Lease, type LeaseListener, LeaseTable } from "./lease/lease-table.ts";
+import type { Lease, LeaseListener } from "./lease/lease-table.ts";
 import { LeasedKeys } from "./lease/leased-keys.ts";
-import { type FrozenVersions, MemoryVersionStore } from "./mvcc/memory-version-store.ts";
+import { MemoryStateStorage } from "./memory-state-storage.ts";
+import type { FrozenVersions } from "./mvcc/memory-version-store.ts";
 import { type TransactionContext, executeAppend, executeDelete, executePut, executeTxn, isReadOnly } from "./mvcc/transaction.ts";
 import { type SnapshotHeader, type SnapshotPlace, type SnapshotSource, readSnapshot, writeSnapshot } from "./snapshot.ts";
 import { AuthStore } from "./auth/auth-store.ts";
-import { SessionTable } from "./sessions.ts";
+import type { LeaseTable, SessionTable, StateStorage, StateVersions } from "./state-storage-port.ts";
 import type { LeaseView, StoreView } from "./store-view.ts";
 import type { V2Context } from "./v2-tree/v2-context.ts";
 import { V2Tree } from "./v2-tree/v2-tree-reader.ts";
@@ -43,6 +44,8 @@ import type { WatchOptions, Watcher } from "./watch/watcher.ts";
 export interface StateMachineOptions {
   /** Bytes that keys and values, with all kept versions, may take before `growsBeyondQuota` says so. */
   readonly quotaBytes: number;
+  /** Default: in memory. */
+  readonly storage?: StateStorage;
 }
 
 export interface HashMismatch {
@@ -74,25 +77,20 @@ type CommandOf<K extends CommandBody["kind"]> = Extract<CommandBody, { readonly 
 
 const DONE: Done = { op: "done" };
 
+/** Where nothing outlives the process, nothing has to be rolled back. */
+const atOnce = (work: () => void): void => work();
+
 export class StateMachine implements StoreView {
   readonly #quotaBytes: number;
-  readonly #versions = new MemoryVersionStore();
-  readonly leaseTable = new LeaseTable();
-  readonly #keys = new LeasedKeys(this.#versions, this.leaseTable);
-  readonly #hub = new WatchHub(this.#versions);
-  readonly #context: TransactionContext = { store: this.#versions, leases: this.leaseTable, keys: this.#keys };
-  readonly #v2Context: V2Context = {
-    store: this.#versions,
-    leases: this.leaseTable,
-    put: (key, value, lease) => this.#keys.put(key, value, lease),
-    delete: (key) => this.#keys.delete(key),
-    commit: (note) => {
-      this.#commit(this.#versions.commit(note, this.#clockMs));
-      return this.#versions.revision;
-    },
-  };
-  readonly v2 = new V2Tree(this.#v2Context);
-  readonly #sessions = new SessionTable();
+  readonly #storage: StateStorage;
+  readonly #versions: StateVersions;
+  readonly leaseTable: LeaseTable;
+  readonly #sessions: SessionTable;
+  readonly #keys: LeasedKeys;
+  readonly #hub: WatchHub;
+  readonly #context: TransactionContext;
+  readonly #v2Context: V2Context;
+  readonly v2: V2Tree;
   readonly auth = new AuthStore();
   #alarms: Alarm[] = [];
   #clockMs = 0;
@@ -101,9 +99,47 @@ export class StateMachine implements StoreView {
   #hashMark: { readonly index: number; readonly hash: number } | null = null;
   #onHashMismatch: ((mismatch: HashMismatch) => void) | null = null;
   #onCommit: ((record: RevisionRecord) => void) | null = null;
+  /** Users and roles as they stand in the storage; undefined: a command has changed them since. */
+  #savedAuth: string | null | undefined = null;
+  /** Revisions of the transaction under way: told when it is done, since it may be rolled back. null: none is under way. */
+  #held: RevisionRecord[] | null = null;
 
-  constructor(options: StateMachineOptions) {
-    this.#quotaBytes = options.quotaBytes;
+  constructor({ quotaBytes, storage = new MemoryStateStorage() }: StateMachineOptions) {
+    this.#quotaBytes = quotaBytes;
+    this.#storage = storage;
+    const { versions, leases } = storage;
+    this.#versions = versions;
+    this.leaseTable = leases;
+    this.#sessions = storage.sessions;
+    this.#load();
+    this.#keys = new LeasedKeys(versions, leases);
+    this.#hub = new WatchHub(versions);
+    this.#context = { store: versions, leases, keys: this.#keys };
+    this.#v2Context = {
+      store: versions,
+      leases,
+      put: (key, value, lease) => this.#keys.put(key, value, lease),
+      delete: (key) => this.#keys.delete(key),
+      commit: (note) => {
+        this.#commit(versions.commit(note, this.#clockMs));
+        return versions.revision;
+      },
+    };
+    this.v2 = new V2Tree(this.#v2Context);
+  }
+
+  #load(): void {
+    const { appliedIndex, clockMs, alarms, auth } = this.#storage.load();
+    this.#appliedIndex = appliedIndex;
+    this.#clockMs = clockMs;
+    this.#alarms = [...alarms];
+    if (auth !== this.#savedAuth) this.auth.load(auth);
+    this.#savedAuth = auth;
+  }
+
+  #save(): void {
+    if (this.#savedAuth === undefined) this.#savedAuth = this.auth.dump();
+    this.#storage.save({ appliedIndex: this.#appliedIndex, clockMs: this.#clockMs, alarms: this.#alarms, auth: this.#savedAuth });
   }
 
   /** One listener: the leader's expiry clock. */
@@ -149,6 +185,30 @@ export class StateMachine implements StoreView {
     const outcome = this.#once(command, entry);
     this.#sessions.keep(session, outcome, this.#clockMs);
     return outcome;
+  }
+
+  /**
+   * Applies commands as one act of a storage that outlives the process: all of them are stored, or what the transaction throws is thrown
+   * and the state is as it was before. Watches learn nothing of it before `flush`.
+   * @param transaction runs its argument once, at once
+   * @param work calls `apply`, and nothing that waits
+   */
+  within(transaction: (work: () => void) => void, work: () => void): void {
+    const held: RevisionRecord[] = [];
+    this.#held = held;
+    try {
+      transaction(() => {
+        work();
+        this.#save();
+      });
+    } catch (error) {
+      this.#hashMark = null;
+      this.#load();
+      throw error;
+    } finally {
+      this.#held = null;
+    }
+    for (const record of held) this.#committedRecord(record);
   }
 
   #once(command: Command, entry: LogPlace): Outcome {
@@ -213,6 +273,7 @@ export class StateMachine implements StoreView {
         return { op: "alarm", alarms: this.#setAlarm(command.action, command.alarm) };
       case "auth":
         this.auth.apply(command.change);
+        this.#savedAuth = undefined;
         return DONE;
       case "hashMark":
         return this.#markHash(command.term, entry);
@@ -232,6 +293,11 @@ export class StateMachine implements StoreView {
 
   #commit(record: RevisionRecord | null): void {
     if (record === null) return;
+    if (this.#held === null) this.#committedRecord(record);
+    else this.#held.push(record);
+  }
+
+  #committedRecord(record: RevisionRecord): void {
     this.#hub.committed(record);
     this.v2.committed(record);
     this.#onCommit?.(record);
@@ -375,9 +441,9 @@ export class StateMachine implements StoreView {
     return this.#versions.compactStep(budget);
   }
 
-  /** See `VersionStore.raiseRevision`: for restoring a backup, before the first command. */
-  raiseRevision(revision: number): void {
-    this.#versions.raiseRevision(revision);
+  /** See `VersionStore.raiseRevision`: for restoring a backup, before the first command. @param transaction see `within` */
+  raiseRevision(revision: number, transaction = atOnce): void {
+    this.within(transaction, () => this.#versions.raiseRevision(revision));
     this.#hub.restored(this.#versions);
     this.v2.reset();
   }
@@ -400,17 +466,21 @@ export class StateMachine implements StoreView {
 
   /**
    * Replaces the whole state by that of a snapshot, after it was read to the end and verified; until then nothing changes.
+   * @param transaction see `within`
    * @throws QuorateError malformed, unknownSnapshot
    */
-  async restore(chunks: AsyncIterable<Uint8Array>): Promise<SnapshotHeader> {
+  async restore(chunks: AsyncIterable<Uint8Array>, transaction = atOnce): Promise<SnapshotHeader> {
     const read = await readSnapshot(chunks);
-    this.#versions.adopt(read.versions);
-    this.leaseTable.adopt(read.leases);
-    this.#alarms = read.alarms;
-    this.#sessions.adopt(read.sessions);
-    this.auth.load(read.auth);
-    this.#clockMs = read.header.clockMs;
-    this.#appliedIndex = read.header.index;
+    this.within(transaction, () => {
+      this.#versions.adopt(read.versions);
+      this.leaseTable.adopt(read.leases);
+      this.#alarms = read.alarms;
+      this.#sessions.adopt(read.sessions);
+      this.auth.load(read.auth);
+      this.#savedAuth = read.auth;
+      this.#clockMs = read.header.clockMs;
+      this.#appliedIndex = read.header.index;
+    });
     this.#hashMark = null;
     this.#hub.restored(this.#versions);
     this.v2.reset();

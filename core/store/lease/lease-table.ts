@@ -11,12 +11,13 @@ import { errLeaseExists, errLeaseNotFound, errLeaseTtlTooLarge } from "../../err
 import { must } from "../../invariant.ts";
 import { type LeaseId, NO_LEASE } from "../command.ts";
 import { leaseHash } from "../hash.ts";
+import type { LeaseTable } from "../state-storage-port.ts";
 
 /** In seconds; as etcd's. */
 export const LEASE_TTL_SECONDS_MAX = 9_000_000_000;
 
 /** Ids of leases that the state machine itself makes begin here (2^62), far from what clients usually choose. */
-const OWN_IDS_FROM = 0x4000_0000_0000_0000n;
+export const OWN_IDS_FROM = 0x4000_0000_0000_0000n;
 
 /** The end of a v2 TTL. */
 export interface V2Expiry {
@@ -50,7 +51,7 @@ interface Row extends Lease {
   keys: null | Bytes | Set<Bytes>;
 }
 
-export class LeaseTable {
+export class MemoryLeaseTable implements LeaseTable {
   #rows = new Map<LeaseId, Row>();
   /** Sum of the hashes of all rows, modulo 2^32. */
   #hash = 0;
@@ -76,11 +77,6 @@ export class LeaseTable {
   /** Every lease, in the order of granting. Not to be changed while iterating. */
   all(): Iterable<Lease> {
     return this.#rows.values();
-  }
-
-  /** In the order of granting. */
-  ids(): LeaseId[] {
-    return [...this.#rows.keys()];
   }
 
   /** @throws QuorateError leaseNotFound (for id "0"), leaseTtlTooLarge, leaseExists, in this order, as etcd */
@@ -167,7 +163,7 @@ export class LeaseTable {
   }
 
   /** Takes over the rows of another table, which must not be used afterwards: a snapshot was restored into it. */
-  adopt(other: LeaseTable): void {
+  adopt(other: MemoryLeaseTable): void {
     this.#rows = other.#rows;
     this.#hash = other.#hash;
     other.#rows = new Map();

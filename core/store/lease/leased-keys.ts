@@ -2,7 +2,7 @@
 import type { Bytes } from "../../bytes/bytes.ts";
 import { type KeyValue, type LeaseId, NO_LEASE } from "../command.ts";
 import type { VersionStore } from "../version-store-port.ts";
-import type { LeaseTable } from "./lease-table.ts";
+import type { LeaseTable } from "../state-storage-port.ts";
 
 interface NewVersion {
   readonly key: Bytes;

@@ -38,7 +38,7 @@ import {
   type TxnResult,
 } from "../command.ts";
 import type { LeasedKeys } from "../lease/leased-keys.ts";
-import type { LeaseTable } from "../lease/lease-table.ts";
+import type { LeaseTable } from "../state-storage-port.ts";
 import type { VersionStore } from "../version-store-port.ts";
 
 export interface TransactionContext {

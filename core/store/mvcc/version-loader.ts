@@ -5,7 +5,7 @@
 import type { Bytes } from "../../bytes/bytes.ts";
 import { errMalformed } from "../../bytes/msgpack.ts";
 import { type KeyValue, type LeaseId, NO_LEASE } from "../command.ts";
-import type { LeaseTable } from "../lease/lease-table.ts";
+import type { MemoryLeaseTable } from "../lease/lease-table.ts";
 import type { V2Note } from "../v2-tree/v2-command.ts";
 import type { LoadedVersions } from "./memory-version-store.ts";
 import { LoggedRevision, RevisionLog } from "./revision-log.ts";
@@ -17,7 +17,7 @@ export interface VersionLoaderOptions {
   /** The first revision that `revision` is called for. */
   readonly firstRecord: number;
   /** Already read: keys are attached here. */
-  readonly leases: LeaseTable;
+  readonly leases: MemoryLeaseTable;
 }
 
 export interface LoadedVersion {

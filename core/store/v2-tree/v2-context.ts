@@ -9,7 +9,7 @@
  */
 import type { Bytes } from "../../bytes/bytes.ts";
 import type { KeyValue, LeaseId } from "../command.ts";
-import type { LeaseTable } from "../lease/lease-table.ts";
+import type { LeaseTable } from "../state-storage-port.ts";
 import type { VersionStore } from "../version-store-port.ts";
 import type { V2Note } from "./v2-command.ts";
 

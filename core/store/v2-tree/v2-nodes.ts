@@ -12,7 +12,7 @@
  */
 import { type Bytes, prefixEnd, successor } from "../../bytes/bytes.ts";
 import { type KeyValue, NO_LEASE } from "../command.ts";
-import type { LeaseTable } from "../lease/lease-table.ts";
+import type { LeaseTable } from "../state-storage-port.ts";
 import type { VersionStore } from "../version-store-port.ts";
 import type { QuorateError } from "../../errors.ts";
 import type { V2Node } from "./v2-command.ts";

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { type Bytes, ascii } from "../../bytes/bytes.ts";
 import { isQuorateError } from "../../errors.ts";
 import { type Command, type CommandBody, NO_LEASE } from "../command.ts";
-import { LeaseTable } from "../lease/lease-table.ts";
+import { MemoryLeaseTable } from "../lease/lease-table.ts";
 import { LeasedKeys } from "../lease/leased-keys.ts";
 import { MemoryVersionStore } from "../mvcc/memory-version-store.ts";
 import { StateMachine } from "../state-machine.ts";
@@ -246,7 +246,7 @@ describe("effort", () => {
   /** A store of its own, whose visits can be counted. */
   function tree(keys: Iterable<string>): { store: MemoryVersionStore; v2: V2Tree } {
     const store = new MemoryVersionStore();
-    const leases = new LeaseTable();
+    const leases = new MemoryLeaseTable();
     const leased = new LeasedKeys(store, leases);
     for (const key of keys) leased.put(key as Bytes, ascii("1"), NO_LEASE);
     store.commit(null, 1);

@@ -1,12 +1,11 @@
-/** Random histories, asked of the memory store and of the naive one: every answer must be the same. fast-check prints seed and path. */
+/** Random histories, asked of a version store and of the naive one: every answer must be the same. fast-check prints seed and path. */
 import fc from "fast-check";
-import { expect, test } from "vitest";
-import { NaiveVersionStore } from "../../../test/helpers/naive-version-store.ts";
-import type { Bytes } from "../../bytes/bytes.ts";
-import { isQuorateError } from "../../errors.ts";
-import type { KeyRange, RangeRequest } from "../command.ts";
-import type { VersionStore } from "../version-store-port.ts";
-import { MemoryVersionStore } from "./memory-version-store.ts";
+import { describe, expect, test } from "vitest";
+import { NaiveVersionStore } from "../helpers/naive-version-store.ts";
+import type { Bytes } from "../../core/bytes/bytes.ts";
+import { isQuorateError } from "../../core/errors.ts";
+import type { KeyRange, RangeRequest } from "../../core/store/command.ts";
+import type { VersionStore } from "../../core/store/version-store-port.ts";
 
 type Write = { readonly key: Bytes; readonly value: Bytes | null };
 type Step =
@@ -106,9 +105,13 @@ const note = (revision: number) =>
   }) as const;
 
 class Pair {
-  readonly real = new MemoryVersionStore();
+  readonly real: VersionStore;
   readonly model = new NaiveVersionStore();
   readonly #releases: (() => void)[] = [];
+
+  constructor(real: VersionStore) {
+    this.real = real;
+  }
 
   #both<T>(act: (store: VersionStore) => T): void {
     expect(attempt(() => act(this.real))).toEqual(attempt(() => act(this.model)));
@@ -188,33 +191,41 @@ class Pair {
   }
 }
 
-test("random histories: the memory store answers as the naive one", () => {
-  fc.assert(
-    fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
-      const pair = new Pair();
-      for (const one of steps) pair.take(one);
-      pair.compareAll();
-    }),
-    { numRuns: 500 },
-  );
-});
+/**
+ * @param setup gives a fresh, empty store
+ * @param runs random histories
+ */
+export function versionStoreModel(name: string, setup: () => VersionStore, runs = 500): void {
+  describe(`version store model: ${name}`, () => {
+    test("random histories: it answers as the naive one", () => {
+      fc.assert(
+        fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
+          const pair = new Pair(setup());
+          for (const one of steps) pair.take(one);
+          pair.compareAll();
+        }),
+        { numRuns: runs },
+      );
+    });
 
-test("many keys: the tree splits, merges and counts as the naive store", () => {
-  // Deterministic: a linear congruence walks over 3,000 keys, and whole stretches die and are compacted away.
-  const pair = new Pair();
-  let state = 12345;
-  const next = (below: number) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below;
-  const name = (at: number) => `key/${String(at).padStart(5, "0")}` as Bytes;
-  for (let round = 0; round < 8; round++) {
-    const writes: Write[] = [];
-    for (let at = 0; at < 700; at++) writes.push({ key: name(next(3000)), value: String(round) as Bytes });
-    pair.take({ do: "write", writes, note: false });
-    const from = next(2500);
-    pair.take({ do: "write", writes: Array.from({ length: 500 }, (_, at) => ({ key: name(from + at), value: null })), note: false });
-    pair.take({ do: "compact", back: 1 + (round % 3) });
-    if (round % 2 === 1) while (!pair.real.compactStep(97));
-    const range = { key: name(next(3000)), end: name(next(3000)) };
-    pair.take({ do: "ask", range, back: next(4), request: { limit: 5 }, open: [] });
-  }
-  pair.compareAll();
-});
+    test("many keys: it splits, merges and counts as the naive store", () => {
+      // Deterministic: a linear congruence walks over 3,000 keys, and whole stretches die and are compacted away.
+      const pair = new Pair(setup());
+      let state = 12345;
+      const next = (below: number) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below;
+      const name = (at: number) => `key/${String(at).padStart(5, "0")}` as Bytes;
+      for (let round = 0; round < 8; round++) {
+        const writes: Write[] = [];
+        for (let at = 0; at < 700; at++) writes.push({ key: name(next(3000)), value: String(round) as Bytes });
+        pair.take({ do: "write", writes, note: false });
+        const from = next(2500);
+        pair.take({ do: "write", writes: Array.from({ length: 500 }, (_, at) => ({ key: name(from + at), value: null })), note: false });
+        pair.take({ do: "compact", back: 1 + (round % 3) });
+        if (round % 2 === 1) while (!pair.real.compactStep(97));
+        const range = { key: name(next(3000)), end: name(next(3000)) };
+        pair.take({ do: "ask", range, back: next(4), request: { limit: 5 }, open: [] });
+      }
+      pair.compareAll();
+    });
+  });
+}

@@ -1,0 +1,30 @@
+/** Small things by name, as text: of any length, cut into pieces that fit into a row. */
+import { type SqlDatabase, TEXT_PIECE_CHARS } from "./sql-database.ts";
+
+/** @returns all of them by name */
+export function readFacts(sql: SqlDatabase): Map<string, string> {
+  const facts = new Map<string, string>();
+  for (const { name, body } of sql.exec("SELECT name, body FROM facts ORDER BY name, piece").toArray()) {
+    facts.set(String(name), (facts.get(String(name)) ?? "") + String(body));
+  }
+  return facts;
+}
+
+export function writeFact(sql: SqlDatabase, name: string, text: string): void {
+  let piece = 0;
+  for (let at = 0; at === 0 || at < text.length; at += TEXT_PIECE_CHARS) {
+    const body = text.slice(at, at + TEXT_PIECE_CHARS);
+    sql.exec(
+      "INSERT INTO facts (name, piece, body) VALUES (?, ?, ?) ON CONFLICT (name, piece) DO UPDATE SET body = excluded.body",
+      name,
+      piece++,
+      body,
+    );
+  }
+  // Only text that was longer before leaves pieces behind.
+  sql.exec("DELETE FROM facts WHERE name = ? AND piece >= ?", name, piece);
+}
+
+export function removeFact(sql: SqlDatabase, name: string): void {
+  sql.exec("DELETE FROM facts WHERE name = ?", name);
+}
