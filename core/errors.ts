@@ -274,6 +274,12 @@ export function errStorageFailed(file: string, action: string, cause: unknown): 
   return new QuorateError("internal", "storageFailed", `${action} ${file} failed: ${text}`, { file, action }, { cause });
 }
 
+/** The state is stored, and this command cannot be: nothing of it has happened. */
+export function errNotStored(cause: unknown): QuorateError {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new QuorateError("resourceExhausted", "notStored", `quorate: the command could not be stored: ${text}`, {}, { cause });
+}
+
 /** A request field that cannot be taken; the message names it. */
 export function errBadField(field: string, message: string): QuorateError {
   return new QuorateError("invalidArgument", "badField", message, { field });

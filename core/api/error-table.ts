@@ -100,6 +100,7 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   unsupported: row("failedPrecondition"),
   damaged: row("dataLoss"),
   storageFailed: row("internal", "unknown"),
+  notStored: row("resourceExhausted", "safe"),
   locked: row("failedPrecondition"),
   snapshotOutdated: row("failedPrecondition"),
   notCovered: row("failedPrecondition"),

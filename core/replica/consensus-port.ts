@@ -2,6 +2,7 @@
  * Port: agreement on the order of commands. `Raft` implements it where there are peers, `Solo` where the platform already replicates
  * storage or there is one process. Everything above cannot tell the two apart (architecture decision 1).
  */
+import type { QuorateError } from "../errors.ts";
 import type { ConfigChange } from "../raft/config-change.ts";
 import type { Status } from "../raft/status.ts";
 import type { Entry, Index, NodeId, SnapshotMeta, Term } from "../raft/types.ts";
@@ -25,6 +26,18 @@ export interface ConsensusHost {
   failed(error: Error): void;
   /** The others have removed this member from the cluster for good. Called once. */
   removed(): void;
+}
+
+/** A host whose state is stored as it is applied, and so outlives the process. */
+export interface StoredHost extends ConsensusHost {
+  /**
+   * Applies entries as one act: all of them are stored, or what the transaction throws is thrown and nothing has happened.
+   * @param transaction runs its argument once, at once
+   * @returns answers those who wait for these entries, and tells watches: to be called once, when they are durable
+   */
+  applyWithin(entries: readonly Entry[], transaction: (work: () => void) => void): () => void;
+  /** An entry that cannot be stored: it is passed over, and whoever proposed it is told why. */
+  refuse(index: Index, error: QuorateError): void;
 }
 
 export type Proposed =

@@ -1,5 +1,5 @@
 /**
- * When each lease ends, on the leader's monotonic clock. The log holds only facts (granted, revoked, checkpointed); deadlines are
+ * When each lease ends, in memory, on the leader's monotonic clock. The log holds only facts (granted, revoked, checkpointed); deadlines are
  * this member's own and are rebuilt on taking office, so that a change of leader extends leases and never shortens them
  * (Gray and Cheriton 1989; etcd `lease/lessor.go` follows the same rule).
  *
@@ -7,6 +7,7 @@
  */
 import TinyQueue from "tinyqueue";
 import type { LeaseId } from "../store/command.ts";
+import type { LeaseDeadlines } from "./lease-deadlines-port.ts";
 
 interface Due {
   readonly id: LeaseId;
@@ -19,7 +20,8 @@ interface Term {
   due: Due;
 }
 
-export class LeaseClock {
+export class LeaseClock implements LeaseDeadlines {
+  readonly areStored = false;
   readonly #terms = new Map<LeaseId, Term>();
   #queue = new TinyQueue<Due>([], (a, b) => a.at - b.at);
 
@@ -35,6 +37,8 @@ export class LeaseClock {
     this.#queue.push(due);
   }
 
+  settled(): undefined {}
+
   delete(id: LeaseId): void {
     this.#terms.delete(id);
   }
@@ -46,10 +50,6 @@ export class LeaseClock {
 
   deadline(id: LeaseId): number | undefined {
     return this.#terms.get(id)?.deadline;
-  }
-
-  get size(): number {
-    return this.#terms.size;
   }
 
   /** The lease that ended first, at or before `now`; it leaves the clock, and comes back by `set`. */
@@ -67,6 +67,10 @@ export class LeaseClock {
       return due.id;
     }
     return undefined;
+  }
+
+  earliest(): number | undefined {
+    return this.#queue.peek()?.at;
   }
 
   /** Remaining milliseconds of every lease, in no order. */

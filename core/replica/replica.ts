@@ -21,14 +21,16 @@ import {
 import type { Entry, Index, SnapshotMeta, Term } from "../raft/types.ts";
 import { type Applied, type Command, type CommandBody, type LeaseId, type Result, type ResultOf } from "../store/command.ts";
 import { decodeCommand, encodeCommand } from "../store/command-codec.ts";
-import { type FrozenState, type HashMismatch, StateMachine } from "../store/state-machine.ts";
+import { type FrozenState, type HashMismatch, type Outcome, StateMachine } from "../store/state-machine.ts";
+import type { StateStorage } from "../store/state-storage-port.ts";
 import { checkSession } from "../store/sessions.ts";
 import type { StoreView } from "../store/store-view.ts";
 import type { WatchStats } from "../store/watch/watch-hub.ts";
 import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
 import type { Clock } from "./clock-port.ts";
-import type { Consensus, ConsensusHost, ConsensusMember } from "./consensus-port.ts";
+import type { Consensus, ConsensusMember, StoredHost } from "./consensus-port.ts";
 import { LeaseClock } from "./lease-clock.ts";
+import type { LeaseDeadlines } from "./lease-deadlines-port.ts";
 import {
   COMPACTION_SLICE,
   FORWARD_MS_MAX,
@@ -56,6 +58,10 @@ export interface ReplicaOptions {
   /** Space that keys and values may take, in bytes. */
   readonly quotaBytes: number;
   readonly autoCompaction: AutoCompactionPolicy;
+  /** Where the state is kept. Default: in memory, rebuilt from the log at each start. */
+  readonly storage?: StateStorage;
+  /** Default: in memory, as the state. */
+  readonly deadlines?: LeaseDeadlines;
   /** Refuse membership changes that the members that are up could not carry. */
   readonly strictReconfigCheck: boolean;
   /** What this member tells the others about itself; null while it is not known yet. */
@@ -106,7 +112,7 @@ export class Replica implements Member {
   readonly #options: ReplicaOptions;
   readonly #consensus: ReplicaOptions["consensus"];
   readonly #store: StateMachine;
-  readonly #leaseClock = new LeaseClock();
+  readonly #leaseClock: LeaseDeadlines;
   readonly #storeClock: StoreClock;
   readonly #autoCompaction: AutoCompaction;
   readonly #membership: Membership;
@@ -149,14 +155,17 @@ export class Replica implements Member {
   #compacting: Promise<void> | null = null;
   #raisingAlarm = false;
   #hashCheckedAt = 0;
-  #revokeCredit = 0;
+  #revokeCredit = LEASE_REVOKES_PER_SECOND;
   #tickedAt: number | null = null;
   #checkpointedAt = 0;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
     this.#consensus = options.consensus;
-    this.#store = new StateMachine({ quotaBytes: options.quotaBytes });
+    const { quotaBytes, storage } = options;
+    this.#store = new StateMachine({ quotaBytes, ...(storage === undefined ? {} : { storage }) });
+    this.#appliedIndex = this.#store.appliedIndex;
+    this.#leaseClock = options.deadlines ?? new LeaseClock();
     this.#storeClock = new StoreClock(options.clock);
     this.#autoCompaction = new AutoCompaction(options.autoCompaction);
     this.#membership = new Membership({
@@ -186,8 +195,10 @@ export class Replica implements Member {
 
   /** Recovers and begins to serve. @throws QuorateError what the storage found damaged */
   async start(): Promise<void> {
-    const host: ConsensusHost = {
+    const host: StoredHost = {
       apply: (entries) => this.#apply(entries),
+      applyWithin: (entries, transaction) => this.#applyWithin(entries, transaction),
+      refuse: (index, error) => this.#refuse(index, error),
       restore: (meta, chunks) => this.#restore(meta, chunks),
       officeChanged: (leading, term, leader) => this.#officeChanged(leading, term, leader),
       answer: (_from, request) => this.#answer(request),
@@ -399,12 +410,43 @@ export class Replica implements Member {
   #applyCommand(entry: Entry): void {
     const waiter = this.#waiters.get(entry.index);
     const mine = waiter !== undefined && waiter.term === entry.term;
-    const outcome = this.#store.apply(mine ? waiter.command : decodeCommand(entry.data), entry);
+    this.#answerTo(waiter, entry, this.#store.apply(mine ? waiter.command : decodeCommand(entry.data), entry));
+  }
+
+  #answerTo(waiter: Waiter | undefined, entry: Entry, outcome: Outcome): void {
     if (waiter === undefined) return;
+    const mine = waiter.term === entry.term;
     this.#waiters.delete(entry.index);
     if (!mine) waiter.reject(errLeaderChanged()); // another leader's entry took the place: certainly not done
     else if (outcome.ok) waiter.resolve(outcome as Applied & { result: Result });
     else waiter.reject(outcome.error);
+  }
+
+  /** See `StoredHost`. Those who wait hear nothing before the storage has it for good. */
+  #applyWithin(entries: readonly Entry[], transaction: (work: () => void) => void): () => void {
+    const outcomes: Outcome[] = [];
+    this.#store.within(transaction, () => {
+      for (const entry of entries) {
+        const command = this.#waiters.get(entry.index)?.command ?? decodeCommand(entry.data);
+        outcomes.push(this.#store.apply(command, entry));
+      }
+    });
+    this.#appliedIndex = entries.at(-1)!.index;
+    this.#appliedTerm = entries.at(-1)!.term;
+    return () => {
+      this.stats.applied += entries.length;
+      this.stats.appliedBatches++;
+      entries.forEach((entry, at) => this.#answerTo(this.#waiters.get(entry.index), entry, outcomes[at]!));
+      this.#store.flush();
+      this.#releaseApplied();
+    };
+  }
+
+  #refuse(index: Index, error: QuorateError): void {
+    this.#appliedIndex = Math.max(this.#appliedIndex, index);
+    const waiter = this.#waiters.get(index);
+    this.#waiters.delete(index);
+    waiter?.reject(error);
   }
 
   async #restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {
@@ -431,6 +473,7 @@ export class Replica implements Member {
     if (leading && was) return;
     this.#leaderSince = this.#options.clock.wallMs();
     this.#storeClock.atLeast(this.#store.clockMs);
+    if (this.#leaseClock.areStored) return; // and there is nobody to lose office to
     this.#leaseClock.clear();
     if (leading) {
       for (const lease of this.#store.leaseTable.all()) this.#startLease(lease.id, lease.ttlSeconds);
@@ -515,6 +558,8 @@ export class Replica implements Member {
       if (this.#store.leaseTable.get(id) === undefined || this.#leaseClock.deadline(id) === undefined) throw errLeaseNotFound();
     }
     this.#leaseClock.set(id, this.#options.clock.monotonicMs() + lease.ttlSeconds * 1000);
+    const settling = this.#leaseClock.settled();
+    if (settling !== undefined) await settling;
     return lease.ttlSeconds;
   }
 
@@ -541,6 +586,11 @@ export class Replica implements Member {
   }
 
   // ---- duties
+
+  /** When `tick` has something to do next, in milliseconds of the clock that runs evenly; undefined: nothing is known. */
+  get nextDutyMs(): number | undefined {
+    return this.#leading ? this.#leaseClock.earliest() : undefined;
+  }
 
   /** To be called about ten times a second. Never throws; what fails is named through `onNotice` or `onFailed`. */
   tick(): void {
