@@ -2,6 +2,8 @@
  * The entry `quorate/client/all`: a client with every recipe as a method. Whoever bundles for the edge takes `quorate/client` and the
  * functions themselves, of which only those that are used cost anything; here all of them are always there.
  */
+import type { CallOptions } from "../core/recipes/client-port.ts";
+import { type Duration, milliseconds } from "../core/recipes/durations.ts";
 import { type BarrierWait, type CloseOptions, barrierState, closeBarrier, openBarrier, waitAtBarrier } from "../core/recipes/barrier.ts";
 import { type Leadership, campaign, electionState, observeElection, runAsLeader } from "../core/recipes/election.ts";
 import { type AddOptions, Sequence, addToCounter, deleteCounter, readCounter, setCounter } from "../core/recipes/counter.ts";
@@ -27,15 +29,39 @@ import type { PickOptions } from "../core/recipes/picker.ts";
 import { type NodeStatus, Pool, PoolMember } from "../core/recipes/pools.ts";
 import type { RegistrationOptions } from "../core/recipes/registration.ts";
 import { type ServiceFilter, type ServiceInfo, listServices, registerService, watchServices } from "../core/recipes/services.ts";
+import {
+  type RunScheduleOptions,
+  type Schedule,
+  deleteSchedule,
+  listSchedules,
+  putSchedule,
+  readSchedule,
+  runSchedule,
+} from "../core/recipes/schedule.ts";
 import { Session, type SessionOptions } from "../core/recipes/session.ts";
 import { type Progress, deleteTask, directTask, forgetWorker, reportProgress, taskState } from "../core/recipes/task.ts";
 import type { TurnOptions } from "../core/recipes/turns.ts";
 import { Client, type ConnectOptions, connect } from "./connect.ts";
+import { Queue, type QueueOptions } from "./queue.ts";
 import { Topic } from "./topic.ts";
 import { type Data, dataOf } from "./txn.ts";
 import { type Codec, text } from "./values.ts";
 
 export * from "./client.ts";
+
+/** Messages that are put into a queue at their times: a cron expression, or every so often. */
+export interface ScheduleSpec extends Pick<Schedule, "cron" | "timeZone" | "queue"> {
+  /** Instead of `cron`; at least 1 s. */
+  readonly every?: Duration;
+  /** Of each message; default: nothing. */
+  readonly body?: string;
+  /** After a time in which nobody could fire: nothing, one message, or one for each tick that was missed. Default `one`. */
+  readonly catchUp?: Schedule["catchUp"];
+}
+
+function scheduleOf({ every, body = "", catchUp = "one", ...rest }: ScheduleSpec): Schedule {
+  return { ...rest, body, catchUp, everyMs: every === undefined ? undefined : milliseconds(every, "every") };
+}
 
 export class FullClient extends Client {
   session(options?: SessionOptions): Promise<Session> {
@@ -153,6 +179,25 @@ export class FullClient extends Client {
   topic<T, In>(name: string, codec: Codec<T, In>): Topic<T, In>;
   topic(name: string, codec: Codec<unknown> = text as Codec<unknown>): Topic<unknown> {
     return new Topic(this, name, codec);
+  }
+
+  /** Without a codec, messages are text. */
+  queue(name: string, options?: QueueOptions): Queue<string>;
+  queue<T, In>(name: string, codec: Codec<T, In>, options?: QueueOptions): Queue<T, In>;
+  queue(name: string, codec: Codec<unknown> | QueueOptions = {}, options: QueueOptions = {}): Queue<unknown> {
+    if ("decode" in codec) return new Queue(this, name, codec, options);
+    return new Queue(this, name, text as Codec<unknown>, codec);
+  }
+
+  get schedules() {
+    return {
+      put: (name: string, schedule: ScheduleSpec, options?: CallOptions) => putSchedule(this, name, scheduleOf(schedule), options),
+      get: (name: string) => readSchedule(this, name),
+      list: () => listSchedules(this),
+      delete: (name: string) => deleteSchedule(this, name),
+      /** Puts the message now, beside its times. */
+      run: (name: string, options?: RunScheduleOptions) => runSchedule(this, name, options),
+    };
   }
 
   task(name: string) {

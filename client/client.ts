@@ -22,6 +22,15 @@ export { type CacheStorage, NearCache, type NearCacheOptions, type SavedCache } 
 export { type Outcome, isUnknown, outcomeOf } from "./outcome.ts";
 export { type Data, type Guard, Txn, TxnBranch, type TxnDone, type TxnFound, type TxnStep } from "./txn.ts";
 export { type Act, type PresignOptions, type Restriction, attenuate, presign, readToken } from "./tokens.ts";
+export {
+  type ConsumeOptionsOf,
+  type NackOptions,
+  type PutMessageOptions,
+  Queue,
+  QueueMessage,
+  type QueueOptions,
+  type TakeOptionsOf,
+} from "./queue.ts";
 export { type SubscribeOptions, Topic, type TopicMessage } from "./topic.ts";
 export { type Codec, type StandardSchema, type SyncCodec, bytes, json, text } from "./values.ts";
 export type { Wire } from "./wire.ts";
@@ -48,8 +57,10 @@ export { type Rule } from "../core/recipes/gcra.ts";
 export { type TakeOptions, type Taken, limitRule, setLimit, takeFromLimit } from "../core/recipes/limit.ts";
 export * from "../core/recipes/limiter.ts";
 export { type EnqueueOptions, enqueue } from "../core/recipes/queue.ts";
-export { type RejectOptions, acknowledge, extendMessage, rejectMessage } from "../core/recipes/queue-flight.ts";
+export { type RejectOptions, acknowledge, acknowledgedBy, extendMessage, rejectMessage } from "../core/recipes/queue-flight.ts";
 export { type QueueSettings, setQueue } from "../core/recipes/queue-settings.ts";
+export * from "../core/recipes/queue-consume.ts";
+export { Delivery } from "../core/recipes/queue-delivery.ts";
 export * from "../core/recipes/queue-state.ts";
 export { type Message, type TakeMessagesOptions, type TakenMessages, takeMessages, untilWorthIt } from "../core/recipes/queue-take.ts";
 export { type Gate, readGate, removeGate, setGate } from "../core/recipes/queue-gate.ts";

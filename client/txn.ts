@@ -35,7 +35,7 @@ export interface TxnDone {
   readonly steps: readonly TxnStep[];
 }
 
-/** What is held, as far as a transaction asks: holds of locks, elections and the like are such. */
+/** What is held, as far as a transaction asks: holds of locks, elections and the like are such, and messages that were taken. */
 export interface Guard {
   guard(txn: TxnRequest): TxnRequest;
 }
@@ -106,6 +106,14 @@ export class Txn extends TxnBranch {
   /** What is held is still held: otherwise the other branch is taken. @throws QuorateError sessionLost when it is known to be lost */
   ifHeld(hold: Guard): this {
     this.#compare.push(...hold.guard(NOTHING).compare);
+    return this;
+  }
+
+  /** Only while the message is this consumer's, which is done with it then: exactly once, inside the store. */
+  acknowledge(delivery: Guard): this {
+    const { compare, success } = delivery.guard(NOTHING);
+    this.#compare.push(...compare);
+    this.operations.push(...success);
     return this;
   }
 

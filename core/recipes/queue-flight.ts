@@ -1,7 +1,7 @@
 /** What becomes of a message that was taken: it is acknowledged, given more time, or given back. The receipt says which flight is meant. */
 import type { Bytes } from "../bytes/bytes.ts";
 import { errBadField, errReceiptExpired } from "../errors.ts";
-import type { KeyValue, Operation } from "../store/command.ts";
+import type { KeyValue, Operation, TxnRequest } from "../store/command.ts";
 import type { AsOf, CallOptions, RecipeContext } from "./client-port.ts";
 import { segmentOf } from "./names.ts";
 import { heldIn, heldValue, itemIn, itemText, queueKey, timeDigits } from "./queue-keys.ts";
@@ -39,6 +39,15 @@ export async function acknowledge(context: RecipeContext, name: string, receipt:
   const result = await repeat(context, () => context.store.txn(request, { signal }), { signal });
   if (!result.succeeded && !(await wasEnded(context, name, key, revision, { signal }))) throw errReceiptExpired();
   return { revision: result.revision };
+}
+
+/**
+ * Adds to a transaction that it takes effect only while the receipt is good, and acknowledges the message: once, inside the store.
+ * @throws QuorateError badField
+ */
+export function acknowledgedBy(txn: TxnRequest, name: string, receipt: string): TxnRequest {
+  const { key, revision } = receiptIn(name, receipt);
+  return { ...txn, compare: [...txn.compare, modifiedAt(key, revision)], success: [...txn.success, ...freed(name, key)] };
 }
 
 /**

@@ -10,7 +10,7 @@ import { type QueueSettings, checkSpan, settingsIn, settingsOp } from "./queue-s
 import { isCompacted, repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 
-const VISIBILITY_MS = 30_000;
+export const VISIBILITY_MS = 30_000;
 /** Messages that are due and are promoted by one take. */
 const PROMOTE_MAX = 16;
 /** Visible keys that a take looks at; of each priority, where all of them have a turn. */

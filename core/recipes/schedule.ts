@@ -9,10 +9,11 @@ import { utf8Decode, utf8Encode } from "../bytes/utf8.ts";
 import { errBadField, errKeyAbsent } from "../errors.ts";
 import type { KeyValue } from "../store/command.ts";
 import type { AsOf, CallOptions, ReadOptions, RecipeContext } from "./client-port.ts";
+import { once } from "./dedup.ts";
 import { nameOfKey, prefixOf, segmentOf } from "./names.ts";
 import { PRIORITY_DEFAULT, queueKey, suffixOf } from "./queue-keys.ts";
 import { repeat } from "./repeat.ts";
-import { appendOp, deleteOp, keysUnder, modifiedAt, oneKey, putOp, readOf, txnOf } from "./requests.ts";
+import { appendOp, deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, readOf, txnOf } from "./requests.ts";
 
 const KIND = "schedules";
 const ROOT = `/quorate/${KIND}/` as Bytes;
@@ -76,11 +77,25 @@ export async function deleteSchedule(context: RecipeContext, name: string): Prom
   await repeat(context, () => context.store.txn(txnOf([], [deleteOp(oneKey(keyOf(name)))])));
 }
 
-/** Puts the message now, beside its times. @throws QuorateError keyAbsent */
-export async function runSchedule(context: RecipeContext, name: string, { signal }: CallOptions = {}): Promise<AsOf> {
+export interface RunScheduleOptions extends CallOptions {
+  /** Running it again with the same one is the same act, for a day. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** Puts the message now, beside its times. @throws QuorateError keyAbsent; without `idempotencyKey` it is not tried again */
+export async function runSchedule(
+  context: RecipeContext,
+  name: string,
+  { idempotencyKey, signal }: RunScheduleOptions = {},
+): Promise<AsOf> {
   const schedule = await readSchedule(context, name, { signal });
   if (schedule === undefined) throw errKeyAbsent({ name });
-  return context.store.txn(txnOf([], [messageOf(context, schedule)]), { signal });
+  const message = messageOf(context, schedule);
+  return once(context, { kind: KIND, name, key: idempotencyKey }, async ({ compare, note, look }) => {
+    const act = () => context.store.txn(txnOf(compare, [message, ...note], look), { signal });
+    const result = await (idempotencyKey === undefined ? act() : repeat(context, act, { signal }));
+    return { revision: result.succeeded ? result.revision : (foundAt(result, 0)[0]?.createRevision ?? result.revision) };
+  });
 }
 
 /**

@@ -70,6 +70,14 @@ describe("size of the client", async () => {
     expect(more).toBeLessThanOrEqual(RECIPE_BYTES_MAX);
   });
 
+  test("consuming a queue, over taking from it", async () => {
+    const names = `connect, fromEnv, json, text, bytes, outcomeOf, isQuorateError, ${RECIPES["queue, where they are taken"]}`;
+    const taking = gzipped(await bundle(using(names)));
+    const more = gzipped(await bundle(using(`${names}, consumeMessages`))) - taking;
+    console.log(`client: queue, consuming ${more} bytes over taking`);
+    expect(more).toBeLessThanOrEqual(1_000);
+  });
+
   test("what is not used is left out", async () => {
     expect(await bundle(using("connect"))).not.toContain("/quorate/");
   });

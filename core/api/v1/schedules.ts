@@ -10,6 +10,7 @@ import {
   readSchedule,
   runSchedule,
 } from "../../recipes/schedule.ts";
+import { recipeIdempotencyKey } from "./conditions.ts";
 import { durationField, nameParam } from "./fields.ts";
 import { type Operation, operation } from "./operation.ts";
 import { empty, etagOf, json } from "./reply.ts";
@@ -103,9 +104,10 @@ const run = operation({
   tag: "schedules",
   summary: "Puts its message now, beside its times.",
   params,
+  headers: z.object({ "idempotency-key": recipeIdempotencyKey }),
   replies: { 201: { description: "It is put.", schema: z.object({ revision: z.int() }) } },
-  handle: async ({ params: { name }, context, signal }) => {
-    const { revision } = await runSchedule(context, name, { signal });
+  handle: async ({ params: { name }, headers, context, signal }) => {
+    const { revision } = await runSchedule(context, name, { idempotencyKey: headers["idempotency-key"], signal });
     return json(201, { revision }, revision);
   },
 });
