@@ -12,11 +12,14 @@ import { hasWrk } from "./load/run-load.ts";
 import { table, type Progress, type Row } from "./row.ts";
 import { memoryAndRestart } from "./workloads/memory-and-restart.ts";
 import { clusterThroughput, failover } from "./workloads/cluster.ts";
+import { recipes } from "./workloads/recipes.ts";
+import { leases } from "./workloads/leases.ts";
 import { layers } from "./workloads/layers.ts";
 import { snapshotTransfer } from "./workloads/snapshot-transfer.ts";
 import { snapshotPause } from "./workloads/snapshot-pause.ts";
 import { oneConnection, throughput } from "./workloads/throughput.ts";
 import { grpcThroughput } from "./workloads/grpc.ts";
+import { waiters } from "./workloads/waiters.ts";
 import { watchScale } from "./workloads/watch-scale.ts";
 import { GRPC_FAN_OUTS, JSON_FAN_OUTS, watchFanOut } from "./workloads/watch-fan-out.ts";
 
@@ -29,6 +32,9 @@ const OTHER_WORKLOADS = [
   "memory",
   "snapshot",
   "layers",
+  "recipes",
+  "waiters",
+  "leases",
   "cluster",
   "failover",
   "transfer",
@@ -59,6 +65,9 @@ if (chosen("grpc-watch")) rows.push(...(await watchFanOut(GRPC_FAN_OUTS, { round
 if (chosen("watch-scale")) rows.push(...(await watchScale({ progress })));
 if (chosen("memory")) rows.push(...(await memoryAndRestart({ progress })));
 if (chosen("layers")) rows.push(...(await layers({ progress })));
+if (chosen("recipes")) rows.push(...(await recipes({ rounds, seconds, progress })));
+if (chosen("waiters")) rows.push(...(await waiters({ progress })));
+if (chosen("leases")) rows.push(...(await leases({ progress })));
 if (chosen("cluster")) rows.push(...(await clusterThroughput({ rounds, seconds, progress })));
 if (chosen("transfer")) rows.push(...(await snapshotTransfer({ progress })));
 if (chosen("failover")) rows.push(...(await failover({ progress })));

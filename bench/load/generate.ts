@@ -6,6 +6,7 @@
  * It shares the machine with the server, so it must cost little: requests are built beforehand, replies are framed but not parsed.
  */
 import { connect, type Socket } from "node:net";
+import { type CycleName, cycleOf } from "./cycles.ts";
 import { latencies, type LoadResult } from "./load-result.ts";
 import { toBytes, type PlainRequest } from "./requests.ts";
 import { ResponseFramer } from "./response-framer.ts";
@@ -14,6 +15,8 @@ export interface LoadOrder {
   readonly port: number;
   readonly connections: number;
   readonly requests: readonly PlainRequest[];
+  /** Instead of `requests`: acts of several requests. What is counted and timed is an act. */
+  readonly cycle?: CycleName;
   /** Ends after this many seconds … */
   readonly seconds?: number;
   /** … or when each request was sent once, `once: true`. */
@@ -32,23 +35,30 @@ export async function generate(order: LoadOrder): Promise<LoadResult> {
   let stopping = false;
   const started = performance.now();
 
-  const connection = async (): Promise<void> => {
+  const connection = async (_: unknown, number: number): Promise<void> => {
     const socket = await open(order.port);
     return new Promise((resolve, reject) => {
       let begun = 0;
+      let acts = 0;
+      let rest: Buffer[] = [];
       const next = (): void => {
+        if (rest.length > 0) return void socket.write(rest.shift()!);
         if (stopping || (order.once === true && sent >= requests.length)) {
           resolve();
           socket.destroy();
           return;
         }
         begun = performance.now();
-        socket.write(requests[sent++ % requests.length] as Buffer);
+        if (order.cycle === undefined) return void socket.write(requests[sent++ % requests.length]!);
+        rest = cycleOf(order.cycle, number, acts++).map((request) => toBytes(request, `127.0.0.1:${order.port}`));
+        next();
       };
       const framer = new ResponseFramer((status) => {
-        if (replies < SAMPLES_MAX) times[replies] = performance.now() - begun;
-        replies++;
         if (status >= 400) errors++;
+        if (rest.length === 0) {
+          if (replies < SAMPLES_MAX) times[replies] = performance.now() - begun;
+          replies++;
+        }
         next();
       });
       socket.on("data", (packet) => {

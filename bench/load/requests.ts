@@ -8,8 +8,11 @@
 export const KEYS = 2_000;
 export const VALUE_BYTES = 256;
 
-export type UnaryWorkload = "put" | "range" | "txn" | "v2-put" | "v2-get";
-export const UNARY_WORKLOADS: readonly UnaryWorkload[] = ["put", "range", "txn", "v2-put", "v2-get"];
+export type UnaryWorkload = "put" | "range" | "txn" | "v2-put" | "v2-get" | "v1-put" | "v1-get";
+export const UNARY_WORKLOADS: readonly UnaryWorkload[] = ["put", "range", "txn", "v2-put", "v2-get", "v1-put", "v1-get"];
+
+/** What etcd is asked where it has no such API: the same, over its own. */
+const OF_ETCD: Readonly<Partial<Record<UnaryWorkload, UnaryWorkload>>> = { "v1-put": "put", "v1-get": "range" };
 
 /** One HTTP request without the connection: what both generators are given. */
 export interface PlainRequest {
@@ -44,8 +47,9 @@ export function fillRequest(first: number, count: number): PlainRequest {
   return json("/v3/kv/txn", { success });
 }
 
-export function requestsOf(workload: UnaryWorkload): PlainRequest[] {
-  return Array.from({ length: KEYS }, (_, n) => requestOf(workload, n));
+export function requestsOf(workload: UnaryWorkload, of: "quorate" | "etcd" = "quorate"): PlainRequest[] {
+  const asked = of === "etcd" ? (OF_ETCD[workload] ?? workload) : workload;
+  return Array.from({ length: KEYS }, (_, n) => requestOf(asked, n));
 }
 
 function requestOf(workload: UnaryWorkload, n: number): PlainRequest {
@@ -68,6 +72,10 @@ function requestOf(workload: UnaryWorkload, n: number): PlainRequest {
         contentType: "application/x-www-form-urlencoded",
         body: `value=${valueOf(n)}`,
       };
+    case "v1-put":
+      return { method: "PUT", path: `/v1/kv${keyOf(n)}`, contentType: "text/plain", body: valueOf(n) };
+    case "v1-get":
+      return { method: "GET", path: `/v1/kv${keyOf(n)}` };
     case "v2-get":
       return { method: "GET", path: `/v2/keys${keyOf(n)}` };
   }

@@ -5,6 +5,7 @@
 import { contenders } from "../contender.ts";
 import { fillRequest, requestsOf } from "../load/requests.ts";
 import { runLoad } from "../load/run-load.ts";
+import { metric, readMetrics } from "../metrics-page.ts";
 import type { Progress, Row } from "../row.ts";
 
 const KEYS = 200_000;
@@ -42,18 +43,6 @@ export async function snapshotPause(options: { readonly progress: Progress }): P
   }
 }
 
-async function readMetrics(url: string): Promise<string> {
-  return (await fetch(`${url}/metrics`)).text();
-}
-
 function snapshots(metrics: string): number {
   return metric(metrics, "etcd_debugging_snap_save_total_duration_seconds_count");
-}
-
-/** @param name with its labels @throws Error when there is no such metric */
-function metric(text: string, name: string): number {
-  const line = text.split("\n").find((entry) => entry.startsWith(`${name} `));
-  const value = line?.slice(name.length + 1);
-  if (value === undefined) throw new Error(`/metrics has no ${name}`);
-  return Number(value);
 }

@@ -4,8 +4,10 @@
 export const PENDING_PROPOSALS_MAX = 5_000;
 /** Bytes of those proposals. */
 export const PENDING_BYTES_MAX = 64 * 1024 * 1024;
-/** Leases ended a second at most, so that a mass expiry does not drown everything else (etcd's `leaseRevokeRate`). */
-export const LEASE_REVOKES_PER_SECOND = 1_000;
+/** Leases ended a second at most, so that a mass expiry does not drown everything else. (etcd's `leaseRevokeRate` is 1,000.) */
+export const LEASE_REVOKES_PER_SECOND = 5_000;
+/** And at once: far below what may be pending. */
+export const LEASE_REVOKES_AT_ONCE = 700;
 /** Leases longer than this have their remaining time written to the log, so that frequent restarts cannot renew them for ever. */
 export const LEASE_CHECKPOINT_INTERVAL_MS = 5 * 60_000;
 /** Leases in one checkpoint command. */

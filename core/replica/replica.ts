@@ -37,6 +37,7 @@ import {
   HASH_CHECK_INTERVAL_MS,
   LEASE_CHECKPOINT_BATCH,
   LEASE_CHECKPOINT_INTERVAL_MS,
+  LEASE_REVOKES_AT_ONCE,
   LEASE_REVOKES_PER_SECOND,
   SNAPSHOT_LOG_BYTES,
 } from "./limits.ts";
@@ -155,7 +156,7 @@ export class Replica implements Member {
   #compacting: Promise<void> | null = null;
   #raisingAlarm = false;
   #hashCheckedAt = 0;
-  #revokeCredit = LEASE_REVOKES_PER_SECOND;
+  #revokeCredit = LEASE_REVOKES_AT_ONCE;
   #tickedAt: number | null = null;
   #checkpointedAt = 0;
 
@@ -624,7 +625,7 @@ export class Replica implements Member {
   }
 
   #expireLeases(now: number, elapsed: number): void {
-    this.#revokeCredit = Math.min(LEASE_REVOKES_PER_SECOND, this.#revokeCredit + (elapsed * LEASE_REVOKES_PER_SECOND) / 1000);
+    this.#revokeCredit = Math.min(LEASE_REVOKES_AT_ONCE, this.#revokeCredit + (elapsed * LEASE_REVOKES_PER_SECOND) / 1000);
     while (this.#revokeCredit >= 1) {
       const id = this.#leaseClock.takeExpired(now);
       if (id === undefined) return;
