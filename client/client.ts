@@ -5,7 +5,7 @@
 export { Client, connect, type ConnectOptions } from "./connect.ts";
 export { fromEnv } from "./env.ts";
 export type { Platform } from "./host.ts";
-export type { Fetch, RetryOptions, Token } from "./http-store.ts";
+export type { ClientStore, Fetch, RetryOptions, Token, TxnOptions } from "./http-store.ts";
 export {
   type Change,
   type Entry,

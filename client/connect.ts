@@ -4,10 +4,10 @@
  *
  * A client is also the context that recipes run on, so each of them is a function that takes it: `acquireLock(q, "deploy")`.
  */
-import type { Host, RecipeContext, Store } from "../core/recipes/client-port.ts";
+import type { Host, RecipeContext } from "../core/recipes/client-port.ts";
 import { Endpoints } from "./endpoints.ts";
 import { type Platform, platform } from "./host.ts";
-import { type Fetch, HttpStore, type RetryOptions, type Token } from "./http-store.ts";
+import { type ClientStore, type Fetch, HttpStore, type RetryOptions, type Token } from "./http-store.ts";
 import { Keys } from "./keys.ts";
 import { StoreClock } from "./store-clock.ts";
 import { Txn } from "./txn.ts";
@@ -32,12 +32,12 @@ export interface ConnectOptions {
 }
 
 export class Client implements RecipeContext {
-  readonly store: Store;
+  readonly store: ClientStore;
   readonly host: Host;
   /** All keys, with values of text. */
   readonly kv: Keys<string>;
 
-  constructor(store: Store, host: Host) {
+  constructor(store: ClientStore, host: Host) {
     this.store = store;
     this.host = host;
     this.kv = this.keys("", text);

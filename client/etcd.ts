@@ -29,6 +29,7 @@ import {
   errTimeout,
   errTooManyOps,
   errTooManyRequests,
+  errUnsupported,
   errUserEmpty,
 } from "../core/errors.ts";
 import {
@@ -111,11 +112,13 @@ export function etcdWire(): Wire {
         const message = JSON.parse(body) as RangeMessage;
         return { ...rangeResultOf(message), revision: revisionOf(message.header) };
       }),
-    txn: (request) =>
-      post("kv/txn", txnMessage(request), readsOnly(request.success) && readsOnly(request.failure), (body) => {
+    txn: (request, idempotencyKey) => {
+      if (idempotencyKey !== undefined) throw errUnsupported("etcd has no idempotency keys");
+      return post("kv/txn", txnMessage(request), readsOnly(request.success) && readsOnly(request.failure), (body) => {
         const message = JSON.parse(body) as TxnMessage;
         return { ...txnResultOf(message), revision: revisionOf(message.header) };
-      }),
+      });
+    },
     grant: (ID, TTL) => post("lease/grant", { ID, TTL }, true, () => {}),
     keepAlive: (ID) => post("lease/keepalive", { ID }, true, grantedTtl),
     revoke: (ID) => post("lease/revoke", { ID }, true, () => {}),

@@ -6,6 +6,7 @@
  */
 import {
   type QuorateError,
+  errBadField,
   errConnectionLost,
   errFutureRevision,
   errLeaseExists,
@@ -37,6 +38,19 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 /** A token, or what fetches one; it is called again when the store does not take the last one any more. */
 export type Token = string | (() => string | Promise<string>);
 
+export interface TxnOptions extends CallOptions {
+  /**
+   * The same transaction with the same one, within an hour, is the same act, and is answered as it was the first time: so one whose outcome
+   * is not known is asked for again. Another transaction with it is refused (`keyReused`).
+   */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** The store as the client has it. */
+export interface ClientStore extends Store {
+  txn(request: TxnRequest, options?: TxnOptions): Promise<TxnResult & AsOf>;
+}
+
 export interface HttpStoreOptions {
   readonly wire: Wire;
   readonly endpoints: Endpoints;
@@ -51,7 +65,7 @@ const ATTEMPT_MS = 5_000;
 const PAUSE_MS = 50;
 const PAUSE_MS_MAX = 1_000;
 
-export class HttpStore implements Store {
+export class HttpStore implements ClientStore {
   readonly #options: HttpStoreOptions;
   readonly #attempts: number;
   readonly #attemptMs: number;
@@ -78,8 +92,9 @@ export class HttpStore implements Store {
     return this.#noted(found);
   }
 
-  async txn(request: TxnRequest, { signal }: CallOptions = {}): Promise<TxnResult & AsOf> {
-    return this.#noted(await this.#call(this.#options.wire.txn(request), signal));
+  async txn(request: TxnRequest, { signal, idempotencyKey }: TxnOptions = {}): Promise<TxnResult & AsOf> {
+    if (idempotencyKey !== undefined) checkIdempotencyKey(idempotencyKey);
+    return this.#noted(await this.#call(this.#options.wire.txn(request, idempotencyKey), signal));
   }
 
   #noted<T extends AsOf>(result: T): T {
@@ -226,6 +241,11 @@ export class HttpStore implements Store {
     this.#options.endpoints.failed(endpoint);
     return error ?? errConnectionLost(endpoint.url, `it answered ${status} ${body.slice(0, 200)}`);
   }
+}
+
+/** What a header can carry. @throws QuorateError badField */
+function checkIdempotencyKey(key: string): void {
+  if (!/^[\x21-\x7e]{1,256}$/.test(key)) throw errBadField("idempotencyKey", "idempotencyKey: must be 1 to 256 characters of ASCII");
 }
 
 /** As Node, Deno and Bun tell, where they do; others do not let code know. */

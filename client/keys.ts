@@ -13,6 +13,7 @@ import { deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readO
 import { randomLease } from "../core/recipes/session.ts";
 import type { KeyRange, KeyValue, LeaseId, Operation } from "../core/store/command.ts";
 import type { WatchEvent } from "../core/store/watch/watcher.ts";
+import type { ClientStore, TxnOptions } from "./http-store.ts";
 import type { Codec } from "./values.ts";
 
 export interface Entry<T> {
@@ -33,7 +34,7 @@ export interface GetOptions extends ReadOptions {
   readonly atRevision?: number;
 }
 
-export interface WriteOptions extends CallOptions {
+export interface WriteOptions extends TxnOptions {
   /** Only if that is the revision of the last change; 0: only if it is not there. */
   readonly ifRevision?: number | undefined;
 }
@@ -74,11 +75,11 @@ const PAGE_SIZE = 500;
 
 export class Keys<T, In = T> {
   readonly prefix: string;
-  readonly #context: RecipeContext;
+  readonly #context: RecipeContext & { readonly store: ClientStore };
   readonly #codec: Codec<T, In>;
   readonly #start: Bytes;
 
-  constructor(context: RecipeContext, prefix: string, codec: Codec<T, In>) {
+  constructor(context: RecipeContext & { readonly store: ClientStore }, prefix: string, codec: Codec<T, In>) {
     this.#context = context;
     this.prefix = prefix;
     this.#codec = codec;
@@ -102,7 +103,7 @@ export class Keys<T, In = T> {
     const { ttl, lease } = options;
     let id = typeof lease === "object" ? lease.id : lease;
     if (ttl !== undefined) {
-      id = randomLease(this.#context);
+      id = options.idempotencyKey === undefined ? randomLease(this.#context) : await leaseOf(this.prefix + key, options.idempotencyKey);
       await this.#context.store.grant(id, holdTtlSeconds(ttl), { signal: options.signal });
     }
     const { revision } = await this.#write(key, putOp(this.#one(key).key, encoded, id), options);
@@ -191,10 +192,10 @@ export class Keys<T, In = T> {
     }
   }
 
-  async #write(key: string, operation: Operation, { ifRevision, signal }: WriteOptions) {
+  async #write(key: string, operation: Operation, { ifRevision, ...options }: WriteOptions) {
     const at = this.#one(key);
     const compare = ifRevision === undefined ? [] : [modifiedAt(at.key, ifRevision)];
-    const result = await this.#context.store.txn(txnOf(compare, [operation], [rangeOp(at)]), { signal });
+    const result = await this.#context.store.txn(txnOf(compare, [operation], [rangeOp(at)]), options);
     if (result.succeeded) return { revision: result.revision, response: result.responses[0] };
     const found = foundAt(result, 0)[0]?.modRevision ?? 0;
     const is = found === 0 ? "it is not there" : `its revision is ${found}`;
@@ -219,4 +220,10 @@ export class Keys<T, In = T> {
   #name(key: Bytes): string {
     return utf8Decode(key.slice(this.#start.length) as Bytes);
   }
+}
+
+/** The same for the same write: a repeat binds the key to the lease of the first time. */
+async function leaseOf(key: string, idempotencyKey: string): Promise<LeaseId> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${idempotencyKey}\n${key}`));
+  return (BigInt.asUintN(63, new DataView(digest).getBigUint64(0)) || 1n).toString();
 }

@@ -4,8 +4,8 @@
  */
 import { type Bytes, fromUint8Array, toUint8Array } from "../core/bytes/bytes.ts";
 import { utf8Decode, utf8Encode } from "../core/bytes/utf8.ts";
-import type { CallOptions, Store } from "../core/recipes/client-port.ts";
 import { appendOp, createdAt, deleteOp, isAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp } from "../core/recipes/requests.ts";
+import type { ClientStore, TxnOptions } from "./http-store.ts";
 import type { Compare, KeyValue, LeaseId, Operation, OperationResult, TxnRequest } from "../core/store/command.ts";
 
 /** Text stands for its UTF-8. */
@@ -77,11 +77,11 @@ export class TxnBranch {
 }
 
 export class Txn extends TxnBranch {
-  readonly #store: Store;
+  readonly #store: ClientStore;
   readonly #compare: Compare[] = [];
   readonly #otherwise = new TxnBranch();
 
-  constructor(store: Store) {
+  constructor(store: ClientStore) {
     super();
     this.#store = store;
   }
@@ -129,7 +129,7 @@ export class Txn extends TxnBranch {
   }
 
   /** @throws QuorateError; with `isUnknown`, it may have been done */
-  async commit(options: CallOptions = {}): Promise<TxnDone> {
+  async commit(options: TxnOptions = {}): Promise<TxnDone> {
     const { succeeded, revision, responses } = await this.#store.txn(this.request(), options);
     return { succeeded, revision, steps: responses.map(stepOf) };
   }

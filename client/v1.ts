@@ -61,7 +61,12 @@ export function v1Wire(): Wire {
         decode,
       };
     },
-    txn: (request) => txnCall(txnMessage(request), readsOnly(request), txnOf),
+    txn: (request, idempotencyKey) => {
+      const call = txnCall(txnMessage(request), readsOnly(request), txnOf);
+      if (idempotencyKey === undefined) return call;
+      const { part: _, ...alone } = call; // in a batch, keys would be of all that is in it
+      return { ...alone, headers: { "idempotency-key": idempotencyKey }, repeatable: true };
+    },
     batch: {
       callsMax: BATCH_MAX,
       call: (txns, repeatable) => ({

@@ -52,8 +52,8 @@ export interface StreamCall extends HttpRequest {
 export interface Wire {
   /** `serializable`: by whichever member is asked. As of `minRevision` or later, if the wire can say so. */
   range(request: RangeRequest, options: { readonly serializable: boolean; readonly minRevision: number }): Call<RangeResult & AsOf>;
-  /** @throws QuorateError unsupported */
-  txn(request: TxnRequest): Call<TxnResult & AsOf>;
+  /** @param idempotencyKey makes it repeatable, if the wire has such @throws QuorateError unsupported */
+  txn(request: TxnRequest, idempotencyKey?: string): Call<TxnResult & AsOf>;
   /** Fails with `leaseExists` when it is there; `HttpStore` finds out whether it is the same one. */
   grant(id: LeaseId, ttlSeconds: number): Call<void>;
   keepAlive(id: LeaseId): Call<number>;

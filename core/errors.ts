@@ -161,6 +161,9 @@ export function errResultNotKept(revision: number): QuorateError {
   );
 }
 
+/** An idempotency key that came with another request before. */
+export const errKeyReused = make("invalidArgument", "keyReused", "this idempotency key came with another request before");
+
 // ---- cluster
 export const errNoLeader = make("unavailable", "noLeader", "etcdserver: no leader");
 export const errNotLeader = make("failedPrecondition", "notLeader", "etcdserver: not leader");

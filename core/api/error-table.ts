@@ -62,6 +62,7 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRow>> = {
   contended: row("resourceExhausted", "safe"),
   sequencePassed: row("failedPrecondition"),
   resultNotKept: row("failedPrecondition"),
+  keyReused: row("invalidArgument"),
   noLeader: row("unavailable", "safe"),
   notLeader: row("failedPrecondition", "safe"),
   leaderChanged: row("unavailable", "unknown"),

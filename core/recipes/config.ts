@@ -83,14 +83,21 @@ export async function publishConfig(
   changes: readonly ConfigChange[],
   options: PublishOptions = {},
 ): Promise<{ readonly revision: number }> {
-  return publish(context, namespace, changes, [], options);
+  return publish(context, namespace, { changes, more: [], request: changes }, options);
+}
+
+interface Publication {
+  readonly changes: readonly ConfigChange[];
+  /** What has to hold besides. */
+  readonly more: readonly Compare[];
+  /** What was asked for: whoever asks for it again repeats it. */
+  readonly request: readonly unknown[];
 }
 
 async function publish(
   context: RecipeContext,
   namespace: string,
-  changes: readonly ConfigChange[],
-  more: readonly Compare[],
+  { changes, more, request }: Publication,
   { check, idempotencyKey, signal }: PublishOptions,
 ): Promise<{ readonly revision: number }> {
   if (changes.length === 0) throw errBadField("changes", "changes: there are none");
@@ -101,16 +108,16 @@ async function publish(
   const writes = keyed.map(({ at, value }) => (value === null ? deleteOp(oneKey(at)) : putOp(at, value)));
   // Always with a note: a repeat that comes late must not bring back what has been changed since.
   const key = idempotencyKey ?? context.host.randomBytes(12).join("-");
-  return once(context, { kind: KIND, name: namespace, key }, async (parts) => {
+  return once(context, { kind: KIND, name: namespace, key, request }, async (parts) => {
     let seen = await repeat(context, () => context.store.txn(txnOf([], [...looks, ...parts.look]), { signal }), { signal });
     for (;;) {
-      const [noted] = foundAt(seen, looks.length);
-      if (noted !== undefined) return { revision: noted.createRevision };
+      const noted = parts.noted(foundAt(seen, looks.length));
+      if (noted !== undefined) return { revision: noted.revision };
       const [kv] = foundAt(seen, 0);
       checkValues(kv, changes, check);
       const compare = [modifiedAt(schema, kv?.modRevision ?? 0), ...conditions, ...more, ...parts.compare];
-      const request = txnOf(compare, [...writes, ...parts.note], [...looks, ...parts.look]);
-      const result = await repeat(context, () => context.store.txn(request, { signal }), { signal });
+      const publishing = txnOf(compare, [...writes, ...parts.note()], [...looks, ...parts.look]);
+      const result = await repeat(context, () => context.store.txn(publishing, { signal }), { signal });
       if (result.succeeded) return { revision: result.revision };
       const failed = foundAt(result, looks.length).length > 0 ? undefined : keyed.find((one, n) => !holds(one, foundAt(result, n + 1)[0]));
       if (failed !== undefined) {
@@ -317,7 +324,12 @@ export async function rollBackConfig(
     const nothingNewer: Compare = { ...keysUnder(configPrefix(namespace)), target: "mod", operator: "less", value: now.revision + 1 };
     const asRead = [...now.entries].map(([key, { revision }]) => modifiedAt(configKey(namespace, key), revision));
     try {
-      const { revision } = await publish(context, namespace, changes, [nothingNewer, ...asRead], options);
+      const { revision } = await publish(
+        context,
+        namespace,
+        { changes, more: [nothingNewer, ...asRead], request: ["rollback", to] },
+        options,
+      );
       return { revision, changed: changes.map(({ key }) => key) };
     } catch (error) {
       if (!isQuorateError(error) || error.reason !== "preconditionFailed" || tries >= ROLLBACK_TRIES) throw error;

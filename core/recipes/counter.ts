@@ -54,7 +54,8 @@ export async function addToCounter(context: RecipeContext, name: string, n: bigi
   if (!Number.isInteger(shards) || shards < 1 || shards > SHARDS_MAX) throw errBadField("shards", `shards: must be 1 to ${SHARDS_MAX}`);
   if (shards > 1 && (options.min ?? options.max) !== undefined) throw errBadField("shards", "shards: a counter with bounds has none");
   const key = shards === 1 ? keyOf(name) : ((prefixOf(KIND, name) + (context.host.randomBytes(1)[0]! % shards).toString()) as Bytes);
-  return once(context, { kind: KIND, name, key: idempotencyKey }, async (parts) => {
+  const request = [n, options.min, options.max, shards].map(String);
+  return once(context, { kind: KIND, name, key: idempotencyKey, request }, async (parts) => {
     // Each try that is made again finds what one before it did, by the note; without one it must not be made again.
     const act = (): Promise<Count> => add(context, key, n, options, parts);
     return idempotencyKey === undefined ? act() : repeat(context, act, { signal });
@@ -68,8 +69,8 @@ async function add(context: RecipeContext, key: Bytes, n: bigint, { min, max, si
     const refusal = seen === undefined ? null : refusalOf(value, min, max);
     const isTry = seen !== undefined && refusal === null;
     const compare = isTry ? [modifiedAt(key, seen!.modRevision), ...parts.compare] : [];
-    const note = parts.note.map((one) => (one.op === "put" ? { ...one, value: ascii(value.toString()) } : one));
-    const write = isTry ? [putOp(key, ascii(value.toString())), ...note] : [];
+    const total = ascii(value.toString());
+    const write = isTry ? [putOp(key, total), ...parts.note(total)] : [];
     const look = [rangeOp(oneKey(key)), ...parts.look];
     const request = isTry ? txnOf(compare, write, look) : txnOf([], look);
     const result = await asked(context, () => context.store.txn(request, { signal }), signal);
@@ -77,8 +78,8 @@ async function add(context: RecipeContext, key: Bytes, n: bigint, { min, max, si
       remember(context.host, key, { value, modRevision: result.revision });
       return { value, revision: result.revision };
     }
-    const [noted] = foundAt(result, 1);
-    if (noted !== undefined) return { value: BigInt(noted.value), revision: noted.createRevision };
+    const noted = parts.noted(foundAt(result, 1));
+    if (noted !== undefined) return { value: BigInt(noted.result), revision: noted.revision };
     const fresh = seenIn(foundAt(result, 0)[0]);
     if (refusal !== null && fresh.modRevision === seen!.modRevision) throw refusal;
     seen = fresh;

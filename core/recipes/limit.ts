@@ -55,7 +55,8 @@ export interface Taken extends Omit<Decision, "next"> {
 export async function takeFromLimit(context: RecipeContext, name: string, subject: string, options: TakeOptions = {}): Promise<Taken> {
   const keys = { rule: ruleKey(name), subject: subjectKey(name, subject) };
   const rate = options.rule === undefined ? undefined : rateOf(options.rule);
-  return once(context, { kind: KIND, name, key: options.idempotencyKey }, (parts) => attempt(context, keys, rate, options, parts));
+  const request = [subject, options.n, options.reserve, rate];
+  return once(context, { kind: KIND, name, key: options.idempotencyKey, request }, (parts) => attempt(context, keys, rate, options, parts));
 }
 
 interface Keys {
@@ -71,8 +72,9 @@ async function attempt(context: RecipeContext, keys: Keys, given: Rate | undefin
   let result = await repeat(context, () => store.txn(txnOf([], looks), options), options);
   let mine: Omit<Taken, "revision"> | undefined;
   for (let tries = 1; ; tries++) {
-    const [[kv], [ruleKv], [noted]] = [foundAt(result, 0), foundAt(result, 1), foundAt(result, 2)];
-    if (noted !== undefined) return { ...(JSON.parse(noted.value) as Omit<Taken, "revision">), revision: noted.createRevision };
+    const [[kv], [ruleKv]] = [foundAt(result, 0), foundAt(result, 1)];
+    const noted = parts.noted(foundAt(result, 2));
+    if (noted !== undefined) return { ...(JSON.parse(noted.result) as Omit<Taken, "revision">), revision: noted.revision };
     const last = arrivalIn(kv);
     // An answer was lost, and asking again finds what it said.
     if (mine !== undefined && last?.by === by) return { ...mine, revision: kv!.modRevision };
@@ -86,7 +88,7 @@ async function attempt(context: RecipeContext, keys: Keys, given: Rate | undefin
     const value = utf8Encode(JSON.stringify({ ...next, by }));
     const compare = [modifiedAt(keys.subject, kv?.modRevision ?? 0), ...parts.compare];
     if (given === undefined) compare.push(modifiedAt(keys.rule, ruleKv!.modRevision));
-    const note = parts.note.map((one) => (one.op === "put" ? { ...one, value: utf8Encode(JSON.stringify(taken)) } : one));
+    const note = parts.note(utf8Encode(JSON.stringify(taken)));
     result = await withSharedLease(context, leaseFor(rate), (lease) => {
       const request = txnOf(compare, [putOp(keys.subject, value, lease), ...note], looks);
       return repeat(context, () => store.txn(request, { signal }), options);

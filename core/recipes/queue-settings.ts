@@ -37,9 +37,14 @@ export function settingsOp(name: string): Operation {
   return rangeOp(oneKey(queueKey(name, "cfg")));
 }
 
-/** @param kv of what was found, if anything */
+/** @param kv of what was found, if anything; what another program wrote there are no settings */
 export function settingsIn(kv: KeyValue | undefined): QueueSettings {
-  return kv === undefined ? SETTINGS : { ...SETTINGS, ...(JSON.parse(utf8Decode(kv.value)) as Partial<QueueSettings>) };
+  if (kv === undefined) return SETTINGS;
+  try {
+    return { ...SETTINGS, ...(JSON.parse(utf8Decode(kv.value)) as Partial<QueueSettings>) };
+  } catch {
+    return SETTINGS;
+  }
 }
 
 /** @throws QuorateError badField */

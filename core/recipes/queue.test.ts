@@ -216,6 +216,15 @@ test("a queue with a bound refuses what is too much, also from several at once",
   expect(await counts()).toEqual([3, 0, 0, 0]);
 });
 
+test("a queue that is full of what was put is not full for the repeat", async () => {
+  await lab.run(setQueue(context, "q", { maxLength: 2 }));
+  const puts = (bodies: string[]) => lab.run(enqueue(context, "q", bodies.map(ascii), { idempotencyKey: "k" }));
+  const ids = await puts(["a", "b"]);
+  expect(await puts(["a", "b"])).toEqual(ids);
+  await expect(puts(["a", "c"])).rejects.toMatchObject({ reason: "keyReused" });
+  expect(await counts()).toEqual([2, 0, 0, 0]);
+});
+
 test("several consumers at once never get the same message", async () => {
   for (let n = 0; n < 30; n++) await put(String(n));
   const clients = Array.from({ length: 6 }, () => lab.client());

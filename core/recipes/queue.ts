@@ -9,15 +9,16 @@
  */
 import { type Bytes, EMPTY, ascii } from "../bytes/bytes.ts";
 import { errBadField, errQueueFull } from "../errors.ts";
-import type { Compare, Operation } from "../store/command.ts";
-import type { CallOptions, Host, RecipeContext } from "./client-port.ts";
-import { once } from "./dedup.ts";
+import type { Operation } from "../store/command.ts";
+import type { CallOptions, RecipeContext } from "./client-port.ts";
+import { type Once, once } from "./dedup.ts";
 import { segmentOf } from "./names.ts";
+import { forgetBound, roomIn } from "./queue-bound.ts";
 import { isOpenNow } from "./queue-gate.ts";
-import { PRIORITY_DEFAULT, itemIn, queueKey, suffixOf, timeDigits } from "./queue-keys.ts";
-import { DELAY_MS_MAX, checkSpan, settingsIn, settingsOp } from "./queue-settings.ts";
+import { PRIORITY_DEFAULT, queueKey, suffixOf, timeDigits } from "./queue-keys.ts";
+import { DELAY_MS_MAX, checkSpan } from "./queue-settings.ts";
 import { isPassing, repeat } from "./repeat.ts";
-import { appendOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
+import { appendOp, foundAt, oneKey, putOp, readOf, txnOf } from "./requests.ts";
 
 const BATCH_MAX = 50;
 
@@ -33,16 +34,6 @@ export interface EnqueueOptions extends CallOptions {
   /** Putting again with the same one is the same act, for a day. */
   readonly idempotencyKey?: string | undefined;
 }
-
-/** The bound of a queue as it was seen last. A guess: that it has not changed is part of the transaction. */
-interface Bound {
-  readonly maxLength: number | null;
-  /** Of the queue's settings. */
-  readonly modRevision: number;
-}
-
-const lastSeen = new WeakMap<Host, Map<string, Bound>>();
-const SEEN_MAX = 1_000;
 
 /**
  * Puts messages, all of them or none.
@@ -64,58 +55,54 @@ export async function enqueue(
   const place = delay === 0 ? `i/${priority}/` : `d/${timeDigits(now + delay)}/${priority}/`;
   const puts = bodies.map((body) => appendOp(queueKey(name, place), suffix, body));
   const named = itemName === undefined ? [] : [putOp(queueKey(name, `n/${segmentOf(itemName, "name")}`), EMPTY)];
-  return once(context, { kind: "queues", name, key: idempotencyKey }, async (parts) => {
-    for (;;) {
-      const known = await boundOf(context, name, options);
-      const length = known.maxLength === null ? null : await lengthOf(context, name, known.maxLength, bodies.length, options);
-      const compare = [modifiedAt(queueKey(name, "cfg"), known.modRevision), ...(length?.compare ?? []), ...parts.compare];
-      const request = txnOf(compare, [...puts, ...named, ...(length?.count ?? []), ...parts.note], parts.look);
-      const act = () => context.store.txn(request, { signal });
-      const result = await (idempotencyKey === undefined ? act() : repeat(context, act, { signal }));
-      if (result.succeeded) {
-        await openGate(context, name);
-        return result.responses.slice(0, puts.length).map((one) => (one.op === "append" ? itemIn(one.key)!.id : ""));
-      }
-      const [noted] = foundAt(result, 0);
-      if (noted !== undefined) return idsAt(noted.createRevision, bodies.length);
-      lastSeen.get(context.host)?.delete(name);
+  const request = [bodies, delay, priority, options.group, itemName];
+  return once(context, { kind: "queues", name, key: idempotencyKey, request }, async (parts) =>
+    idsAt(await putWithin(context, name, { puts, beside: named, parts, signal, isOnce: idempotencyKey !== undefined }), bodies.length),
+  );
+}
+
+export interface Putting extends CallOptions {
+  /** One for each message. */
+  readonly puts: readonly Operation[];
+  readonly beside?: readonly Operation[];
+  readonly parts: Once;
+  /** Then an outcome that is not known is asked for again. */
+  readonly isOnce: boolean;
+}
+
+/** Puts messages if the queue's bound allows it. @returns the revision, which is in their names @throws QuorateError queueFull */
+export async function putWithin(
+  context: RecipeContext,
+  name: string,
+  { puts, beside = [], parts, isOnce, signal }: Putting,
+): Promise<number> {
+  for (;;) {
+    const room = await roomIn(context, name, { signal });
+    if (room.free < puts.length) {
+      // A repeat may find the queue full of what it put the first time.
+      const looked =
+        parts.look.length === 0 ? undefined : await repeat(context, () => context.store.txn(txnOf([], parts.look), { signal }), { signal });
+      const noted = looked && parts.noted(foundAt(looked, 0));
+      if (noted !== undefined) return noted.revision;
+      throw errQueueFull({ free: room.free, maxLength: room.maxLength, retryAfterMs: 1_000 });
     }
-  });
+    const request = txnOf([...room.compare, ...parts.compare], [...puts, ...beside, ...room.count, ...parts.note()], parts.look);
+    const act = () => context.store.txn(request, { signal });
+    const result = await (isOnce ? repeat(context, act, { signal }) : act());
+    if (result.succeeded) {
+      await openGate(context, name);
+      return result.revision;
+    }
+    const noted = parts.noted(foundAt(result, 0));
+    if (noted !== undefined) return noted.revision;
+    forgetBound(context, name);
+  }
 }
 
 /** What `append` made of keys in one transaction. */
 function idsAt(revision: number, count: number): string[] {
   const first = revision.toString().padStart(20, "0");
   return Array.from({ length: count }, (_, n) => (n === 0 ? first : `${first}.${n.toString().padStart(4, "0")}`));
-}
-
-/** Of a queue with a bound: that there is room, and that nobody else has filled it meanwhile. @throws QuorateError queueFull */
-async function lengthOf(
-  context: RecipeContext,
-  name: string,
-  maxLength: number,
-  more: number,
-  options: CallOptions,
-): Promise<{ compare: Compare[]; count: Operation[] }> {
-  const counter = queueKey(name, "len");
-  const counts = ["i/", "d/", "f/"].map((place) => rangeOp(keysUnder(queueKey(name, place)), { countOnly: true }));
-  const result = await repeat(context, () => context.store.txn(txnOf([], [rangeOp(oneKey(counter)), ...counts]), options), options);
-  const length = result.responses.slice(1).reduce((sum, one) => sum + (one.op === "range" ? one.count : 0), 0);
-  if (length + more > maxLength) throw errQueueFull({ length, maxLength, retryAfterMs: 1_000 });
-  return { compare: [modifiedAt(counter, foundAt(result, 0)[0]?.modRevision ?? 0)], count: [putOp(counter, EMPTY)] };
-}
-
-async function boundOf(context: RecipeContext, name: string, { signal }: CallOptions): Promise<Bound> {
-  const known = lastSeen.get(context.host)?.get(name);
-  if (known !== undefined) return known;
-  const result = await repeat(context, () => context.store.txn(txnOf([], [settingsOp(name)]), { signal }), { signal });
-  const [kv] = foundAt(result, 0);
-  const found = { maxLength: settingsIn(kv).maxLength, modRevision: kv?.modRevision ?? 0 };
-  let all = lastSeen.get(context.host);
-  if (all === undefined) lastSeen.set(context.host, (all = new Map()));
-  all.set(name, found);
-  if (all.size > SEEN_MAX) all.delete(all.keys().next().value!);
-  return found;
 }
 
 /**

@@ -3,7 +3,10 @@ import { nextTick } from "../../adapters/cron/next-tick.ts";
 import { withEachFault } from "../../test/helpers/each-fault.ts";
 import { RecipeLab } from "../../test/helpers/recipe-lab.ts";
 import type { RecipeContext } from "./client-port.ts";
+import { acknowledge } from "./queue-flight.ts";
+import { setQueue } from "./queue-settings.ts";
 import { peekMessages } from "./queue-state.ts";
+import { takeMessages } from "./queue-take.ts";
 import { type Schedule, deleteSchedule, fireSchedules, listSchedules, putSchedule, readSchedule, runSchedule } from "./schedule.ts";
 
 let lab: RecipeLab;
@@ -72,6 +75,65 @@ test.each(["none", "one", "all"] as const)("looking late moves no tick and drops
     await fire();
   }
   expect(await put()).toBe(Math.floor((15 * 230 + 5 * 9_230) / 1_000));
+});
+
+describe("a queue with a bound", () => {
+  const take = async (): Promise<void> => {
+    const { messages } = await lab.run(takeMessages(context, "q", { max: 100 }));
+    for (const { receipt } of messages) await lab.run(acknowledge(context, "q", receipt!));
+  };
+
+  test("is never filled beyond it: ticks wait for room, and come then", async () => {
+    await lab.run(setQueue(context, "q", { maxLength: 2 }));
+    await set();
+    for (let n = 0; n < 5; n++) {
+      await fire();
+      await lab.advance(10_001);
+      expect(await put()).toBeLessThanOrEqual(2);
+    }
+    expect(await fire()).toBeGreaterThan(lab.client().context.host.clockMs());
+    await take();
+    await fire();
+    expect(await put()).toBe(2);
+    await take();
+    await fire();
+    expect(await put()).toBe(1);
+  });
+
+  test.each([
+    ["none", 4], // two of the last minute
+    ["one", 5],
+    ["all", 6],
+  ] as const)("keeps them out for long as an outage does, with catchUp %s", async (catchUp, expected) => {
+    const most = 2;
+    await lab.run(setQueue(context, "q", { maxLength: most }));
+    await set({ everyMs: 50_000, catchUp });
+    for (let n = 0; n < 30; n++) {
+      await fire();
+      await lab.advance(10_001);
+    }
+    expect(await put()).toBe(most);
+    let all = most;
+    for (let n = 0; n < 10; n++) {
+      await take();
+      await fire();
+      all += await put();
+    }
+    expect(all).toBe(expected);
+  });
+
+  test("whose bound comes while nobody looks keeps the next tick out", async () => {
+    await set();
+    await fire();
+    await lab.advance(10_001);
+    await fire();
+    await lab.run(setQueue(lab.client().context, "q", { maxLength: 1 }));
+    await lab.advance(10_001);
+    await fire();
+    await fire();
+    expect(await put()).toBe(1);
+    await expect(lab.run(runSchedule(context, "s"))).rejects.toMatchObject({ reason: "queueFull" });
+  });
 });
 
 test("cron expressions are those of a time zone", () => {

@@ -11,14 +11,18 @@ import type { KeyValue } from "../store/command.ts";
 import type { AsOf, CallOptions, ReadOptions, RecipeContext } from "./client-port.ts";
 import { once } from "./dedup.ts";
 import { nameOfKey, prefixOf, segmentOf } from "./names.ts";
+import { forgetBound, roomIn } from "./queue-bound.ts";
 import { PRIORITY_DEFAULT, queueKey, suffixOf } from "./queue-keys.ts";
+import { putWithin } from "./queue.ts";
 import { repeat } from "./repeat.ts";
-import { appendOp, deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, readOf, txnOf } from "./requests.ts";
+import { appendOp, deleteOp, keysUnder, modifiedAt, oneKey, putOp, readOf, txnOf } from "./requests.ts";
 
 const KIND = "schedules";
 const ROOT = `/quorate/${KIND}/` as Bytes;
 /** Ticks that one transaction puts. */
 const TICKS_MAX = 50;
+/** Ticks for which the queue has no room wait so long until it is looked at again. */
+const FULL_MS = 1_000;
 /** A tick that is put so late was not missed. */
 const ON_TIME_MS = 60_000;
 const EVERY_MS_MIN = 1_000;
@@ -82,7 +86,7 @@ export interface RunScheduleOptions extends CallOptions {
   readonly idempotencyKey?: string | undefined;
 }
 
-/** Puts the message now, beside its times. @throws QuorateError keyAbsent; without `idempotencyKey` it is not tried again */
+/** Puts the message now, beside its times. @throws QuorateError keyAbsent, queueFull; without `idempotencyKey` it is not tried again */
 export async function runSchedule(
   context: RecipeContext,
   name: string,
@@ -91,11 +95,9 @@ export async function runSchedule(
   const schedule = await readSchedule(context, name, { signal });
   if (schedule === undefined) throw errKeyAbsent({ name });
   const message = messageOf(context, schedule);
-  return once(context, { kind: KIND, name, key: idempotencyKey }, async ({ compare, note, look }) => {
-    const act = () => context.store.txn(txnOf(compare, [message, ...note], look), { signal });
-    const result = await (idempotencyKey === undefined ? act() : repeat(context, act, { signal }));
-    return { revision: result.succeeded ? result.revision : (foundAt(result, 0)[0]?.createRevision ?? result.revision) };
-  });
+  return once(context, { kind: KIND, name, key: idempotencyKey, request: [] }, async (parts) => ({
+    revision: await putWithin(context, schedule.queue, { puts: [message], parts, signal, isOnce: idempotencyKey !== undefined }),
+  }));
 }
 
 /**
@@ -116,25 +118,30 @@ async function fire(context: RecipeContext, schedule: ScheduleState, nextTick: N
   if (rest.problem !== null) return null;
   const now = context.host.clockMs();
   if (rest.nextAtMs !== null && rest.nextAtMs > now) return rest.nextAtMs;
+  const room = await roomIn(context, rest.queue, options);
+  if (rest.nextAtMs !== null && room.free < 1) return now + FULL_MS;
   let kept: Kept;
   let ticks: number[] = [];
   try {
-    ({ kept, ticks } = due(rest, now, nextTick));
+    ({ kept, ticks } = due(rest, now, nextTick, Math.min(room.free, TICKS_MAX)));
   } catch (error) {
     kept = { ...rest, problem: (error as Error).message };
   }
   const messages = ticks.map(() => messageOf(context, schedule));
-  const request = txnOf([modifiedAt(keyOf(name), modRevision)], [putOp(keyOf(name), encode(kept)), ...messages]);
-  // When another was faster, or this very try was not heard, it is done.
-  await repeat(context, () => context.store.txn(request, options), options);
-  return kept.problem === null ? kept.nextAtMs : null;
+  const compare = [modifiedAt(keyOf(name), modRevision), ...(ticks.length === 0 ? [] : room.compare)];
+  const request = txnOf(compare, [putOp(keyOf(name), encode(kept)), ...messages, ...(ticks.length === 0 ? [] : room.count)]);
+  const { succeeded } = await repeat(context, () => context.store.txn(request, options), options);
+  if (succeeded) return kept.problem === null ? kept.nextAtMs : null;
+  // Another was faster, this very try was not heard, or the queue's bound is another: whoever looks again sees.
+  forgetBound(context, rest.queue);
+  return now;
 }
 
 /**
- * Which ticks are to be put now, and what is kept afterwards. Each next tick is counted from the one before it, so that firing late moves
+ * Which ticks are to be put now, at most `most` of them, and what is kept afterwards. Each next tick is counted from the one before it, so that firing late moves
  * none; what is older than `ON_TIME_MS` was missed.
  */
-function due(kept: Kept, now: number, nextTick: NextTick): { kept: Kept; ticks: number[] } {
+function due(kept: Kept, now: number, nextTick: NextTick, most: number): { kept: Kept; ticks: number[] } {
   if (kept.nextAtMs === null) return { kept: { ...kept, nextAtMs: nextTick(kept, now) }, ticks: [] };
   let at: number | null = kept.nextAtMs;
   const ticks: number[] = [];
@@ -144,7 +151,7 @@ function due(kept: Kept, now: number, nextTick: NextTick): { kept: Kept; ticks: 
     const { everyMs } = kept;
     at = everyMs === undefined ? nextTick(kept, missedBefore) : at + Math.ceil((missedBefore - at) / everyMs) * everyMs;
   }
-  while (at !== null && at <= now && ticks.length < TICKS_MAX) {
+  while (at !== null && at <= now && ticks.length < most) {
     ticks.push(at);
     at = nextTick(kept, at);
   }

@@ -68,14 +68,14 @@ const SEEN_MAX = 1_000;
 /** @returns its number @throws QuorateError badField; what a transaction may throw */
 export async function publish(context: RecipeContext, name: string, value: Bytes, options: PublishOptions = {}): Promise<number> {
   const { idempotencyKey, signal } = options;
-  return once(context, { kind: KIND, name, key: idempotencyKey }, async (parts) => {
+  return once(context, { kind: KIND, name, key: idempotencyKey, request: [value] }, async (parts) => {
     for (;;) {
       const seen = remembered(context.host, name) ?? (await look(context, name, options));
       const { modRevision, retention } = seen;
       const compare = [modifiedAt(keyOf(name, "retention"), modRevision), ...parts.compare];
       const after = [rangeOp(keysUnder(eventsOf(name)), { keysOnly: true, limit: TRIM_MAX, countOnly: retention.maxCount === null })];
       const write = async (lease: string) => {
-        const writes = [...trimming(seen), appendOp(eventsOf(name), ascii(""), value, lease), ...parts.note, ...after];
+        const writes = [...trimming(seen), appendOp(eventsOf(name), ascii(""), value, lease), ...parts.note(), ...after];
         const act = () => context.store.txn(txnOf(compare, writes, parts.look), { signal });
         // Without a note, an outcome that is not known must not be tried again.
         return idempotencyKey === undefined ? act() : repeat(context, act, { signal });
@@ -87,8 +87,8 @@ export async function publish(context: RecipeContext, name: string, value: Bytes
         remember(context.host, name, { retention, modRevision, oldest, count });
         return result.revision;
       }
-      const [noted] = foundAt(result, 0);
-      if (noted !== undefined) return noted.createRevision;
+      const noted = parts.noted(foundAt(result, 0));
+      if (noted !== undefined) return noted.revision;
       lastSeen.get(context.host)?.delete(name); // the retention has been changed
     }
   });

@@ -56,6 +56,16 @@ describe("commands of a session", () => {
     expect(m.state.revision).toBe(7);
   });
 
+  test("a client of one command has no other, whichever number that has", () => {
+    const m = new Machine();
+    const first = m.apply(put("a", "1"), "once a", 500);
+    for (const other of [499, 501]) {
+      expect(m.apply(put("b"), "once a", other)).toMatchObject({ ok: false, error: { reason: "keyReused" } });
+    }
+    expect(m.apply(put("a", "1"), "once a", 500)).toEqual(first);
+    expect(m.state.revision).toBe(2);
+  });
+
   test("a refusal is an outcome too", () => {
     const m = new Machine();
     const refused = m.apply({ ...put("a"), lease: "5" }, "c", 1);

@@ -5,7 +5,15 @@
  * Sessions end by what stands in the log alone, so that they end at the same place on every member: unused for an hour of the store's
  * clock, or as the least recently used of too many.
  */
-import { type ErrorCode, type ErrorDetails, QuorateError, errBadField, errResultNotKept, errSequencePassed } from "../errors.ts";
+import {
+  type ErrorCode,
+  type ErrorDetails,
+  QuorateError,
+  errBadField,
+  errKeyReused,
+  errResultNotKept,
+  errSequencePassed,
+} from "../errors.ts";
 import type { Result } from "./command.ts";
 import { finishHash, hashBytes, hashNumber } from "./mvcc/version.ts";
 import type { SessionTable } from "./state-storage-port.ts";
@@ -19,9 +27,15 @@ export const SESSION_RESULT_CHARS_MAX = 64 * 1024;
 /** Of all kept results together; beyond it those of the least recently used sessions are let go, and of them the revision is kept. */
 export const SESSION_ALL_RESULTS_CHARS_MAX = 64 * 1024 * 1024;
 
+/**
+ * A client whose name begins so has one command alone: the number is a digest of what was asked for, and another one is another request by
+ * the same name, which is refused.
+ */
+export const ONE_COMMAND = "once ";
+
 /** Whose command it is, and which one. */
 export interface CommandSession {
-  /** Chosen by the client, at random: 1 to 64 characters of ASCII. */
+  /** Chosen by the client, at random: 1 to 64 characters of ASCII. See also `ONE_COMMAND`. */
   readonly client: string;
   /** Counts up from 1; a repeat has the number of the first attempt. */
   readonly sequence: number;
@@ -90,7 +104,7 @@ export class MemorySessionTable implements SessionTable {
 
   /**
    * What a command of this session has to be answered without being done.
-   * @returns undefined when it is new. @throws QuorateError sequencePassed, resultNotKept
+   * @returns undefined when it is new. @throws QuorateError sequencePassed, keyReused, resultNotKept
    */
   repeated({ client, sequence }: CommandSession): KeptOutcome | undefined {
     const row = this.#places.get(client)?.row;
@@ -182,9 +196,10 @@ export class MemorySessionTable implements SessionTable {
 
 /**
  * What a command with this number is answered by the row of its client.
- * @returns undefined when it is new. @throws QuorateError sequencePassed, resultNotKept
+ * @returns undefined when it is new. @throws QuorateError sequencePassed, keyReused, resultNotKept
  */
 export function outcomeOf(row: SessionRow, sequence: number): KeptOutcome | undefined {
+  if (row.client.startsWith(ONE_COMMAND) && row.sequence !== sequence) throw errKeyReused();
   if (row.sequence < sequence) return undefined;
   if (row.sequence > sequence) throw errSequencePassed(sequence, row.sequence);
   if (row.outcome === null) throw errResultNotKept(row.revision);

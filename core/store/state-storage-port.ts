@@ -66,7 +66,7 @@ export interface SessionTable {
   rows(): Iterable<SessionRow>;
   /**
    * What a command of this session has to be answered without being done.
-   * @returns undefined when it is new. @throws QuorateError sequencePassed, resultNotKept
+   * @returns undefined when it is new. @throws QuorateError sequencePassed, keyReused, resultNotKept
    */
   repeated(session: CommandSession): KeptOutcome | undefined;
   /**

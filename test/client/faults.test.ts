@@ -67,6 +67,30 @@ describe("through a proxy that cuts", () => {
     expect((await read)?.value).toBe("1");
   });
 
+  test("a write with an idempotency key is done once, and heard of, however often its replies are lost", async () => {
+    const q = connect({ url: proxy.url, retry: { attempts: 1_000 } });
+    const direct = connect(server.url);
+    proxy.cutRepliesAfter(20);
+    const put = q.kv.put("keyed", "1", { idempotencyKey: "once-1" });
+    await untilTrue(async () => (await direct.kv.get("keyed")) !== null, { what: () => "the key" });
+    proxy.heal();
+    const entry = await direct.kv.get("keyed");
+    expect([await put, entry?.version]).toEqual([entry?.revision, 1]);
+    const commit = () => q.txn().append("keyed/", "x").commit({ idempotencyKey: "once-2" });
+    expect(await commit()).toEqual(await commit());
+    expect(await direct.keys("keyed/").count()).toBe(1);
+  });
+
+  test("an idempotency key belongs to its write, and the lease of that to it", async () => {
+    const q = connect(server.url);
+    const put = (value = "1") => q.kv.put("dying", value, { ttl: "60s", idempotencyKey: "dying-1" });
+    const revision = await put();
+    const lease = (await q.kv.get("dying"))?.lease;
+    expect([await put(), (await q.kv.get("dying"))?.lease]).toEqual([revision, lease]);
+    await expect(put("2")).rejects.toMatchObject({ reason: "keyReused" });
+    await expect(q.kv.put("dying", "2", { idempotencyKey: "ü" })).rejects.toMatchObject({ details: { field: "idempotencyKey" } });
+  });
+
   test("a lock is taken once, however often the replies are lost", async () => {
     const q = connectAll({ url: proxy.url, retry: { attemptMs: 300 } });
     proxy.silence();

@@ -55,6 +55,11 @@ describe.each(SIDES)("$name", ({ name, start, wire, options }) => {
     await expect(store.txn(txnOf([], [appendOp(ascii("/a/"), ascii(""), ascii("1"))]))).rejects.toMatchObject({ reason: "unsupported" });
   });
 
+  test.runIf(options?.noAppend === NO_APPEND)("says that it has no idempotency keys", async () => {
+    const q = connect({ url: server.url, wire: wire() });
+    await expect(q.kv.put("a", "1", { idempotencyKey: "k" })).rejects.toMatchObject({ reason: "unsupported" });
+  });
+
   test("locks and elections run on it", async () => {
     const [one, other] = [1, 2].map(() => connectAll({ url: server.url, wire: wire() }));
     const hold = await one!.lock("wire", { ttl: "5s" });

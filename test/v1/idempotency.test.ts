@@ -31,12 +31,42 @@ test("also one that is made of several acts: the lease of a key is the same", as
   expect((await ask("GET", "/v1/kv/dying")).headers.get("quorate-lease")).toBe(leases[0]);
 });
 
-test("the key belongs to the method and the path", async () => {
+test("the key belongs to the request: any other one is refused, and does nothing", async () => {
   const headers = { "idempotency-key": "same" };
-  expect((await ask("PUT", "/v1/kv/one", "1", headers)).status).toBe(201);
-  expect((await ask("PUT", "/v1/kv/two", "2", headers)).status).toBe(201);
-  expect((await ask("DELETE", "/v1/kv/one", undefined, headers)).status).toBe(200);
-  expect((await ask("GET", "/v1/kv/one")).status).toBe(404);
+  expect((await ask("PUT", "/v1/kv/one?ttl=60s", "1", headers)).status).toBe(201);
+  const others: [string, string, string?][] = [
+    ["PUT", "/v1/kv/two?ttl=60s", "1"],
+    ["PUT", "/v1/kv/one?ttl=60s", "2"],
+    ["PUT", "/v1/kv/one?ttl=61s", "1"],
+    ["POST", "/v1/kv/one", "1"],
+    ["DELETE", "/v1/kv/one"],
+  ];
+  for (const [method, path, body] of others) {
+    const reply = await ask(method, path, body, headers);
+    expect([reply.status, reply.headers.get("content-type")]).toEqual([422, "application/problem+json"]);
+    expect(await reply.json()).toMatchObject({ code: "key_reused", outcome: "none" });
+  }
+  expect((await ask("GET", "/v1/kv/two")).status).toBe(404);
+  const kept = await ask("GET", "/v1/kv/one");
+  expect([await kept.text(), kept.headers.get("quorate-version")]).toEqual(["1", "1"]);
+  const lease = (await (await ask("GET", `/v1/leases/${kept.headers.get("quorate-lease")!}`)).json()) as { ttl: number };
+  expect(lease.ttl).toBe(60);
+});
+
+test.each([
+  ["queues", ["/v1/queues/jobs", "a"], ["/v1/queues/jobs", "b"]],
+  ["topics", ["/v1/topics/news", "a"], ["/v1/topics/news", "b"]],
+  ["counters", ["/v1/counters/hits", '{"add":1}'], ["/v1/counters/hits", '{"add":2}']],
+  ["limits", ["/v1/limits/api/me?n=1"], ["/v1/limits/api/me?n=2"]],
+] as const)("and so it is with %s", async (_, [path, body], [otherPath, otherBody]) => {
+  await ask("PUT", "/v1/limits/api/.rule", '{"limit":9,"per":"1m"}');
+  const headers = { "idempotency-key": "one" };
+  const first = await ask("POST", path, body, headers);
+  expect(first.ok).toBe(true);
+  const again = await ask("POST", path, body, headers);
+  expect([again.status, await again.json()]).toEqual([first.status, await first.json()]);
+  const reply = await ask("POST", otherPath, otherBody, headers);
+  expect([reply.status, ((await reply.json()) as { code: string }).code]).toEqual([422, "key_reused"]);
 });
 
 test("a transaction, too; and a key of no length is refused", async () => {

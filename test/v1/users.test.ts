@@ -79,6 +79,6 @@ test("an Idempotency-Key is its user's: another one who uses the same makes a wr
     ask("PUT", "/v1/kv/a", { body, headers: { authorization: await tokenOf(server, user), "idempotency-key": "same" } });
   const first = await put("u", "of u");
   await put("root", "of root");
-  expect(await put("u", "again")).toMatchObject({ json: { revision: first.json!["revision"] } });
+  expect(await put("u", "of u")).toMatchObject({ json: { revision: first.json!["revision"] } });
   expect(await ask("GET", "/v1/kv/a", { headers: { authorization: token } })).toMatchObject({ text: "of root" });
 });

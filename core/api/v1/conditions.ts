@@ -14,7 +14,9 @@ const onceWithin = (time: string): z.ZodOptional<z.ZodString> =>
   z
     .string()
     .optional()
-    .describe(`Makes it happen once: the same request with the same key again, within ${time}, is answered as it was the first time.`);
+    .describe(
+      `Makes it happen once: the same request with the same key again, within ${time}, is answered as it was the first time; another request with it is refused (422).`,
+    );
 /** Of every write of keys (decision 10). */
 export const idempotencyKey = onceWithin("an hour");
 /** Of what a recipe notes beside its keys. */

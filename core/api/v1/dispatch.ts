@@ -15,7 +15,7 @@ import {
 } from "../../errors.ts";
 import { assert } from "../../invariant.ts";
 import type { Member } from "../../replica/member.ts";
-import type { CommandSession } from "../../store/sessions.ts";
+import { type CommandSession, ONE_COMMAND } from "../../store/sessions.ts";
 import type { Caller } from "../auth/authorised-member.ts";
 import type { ApiReply, ApiRequest, Credentials } from "../exchange.ts";
 import { MemberStore } from "./member-store.ts";
@@ -125,8 +125,8 @@ export class Dispatcher {
 const IDEMPOTENCY_KEY_MAX = 256;
 
 /**
- * A session of one command, for this key, its user, and this method and path: the store keeps what came of it for an hour. The digest keeps within
- * the bounds of a session's name whatever the client makes up.
+ * A session of one command, for this key and its user: the store keeps what came of it for an hour, and refuses any other request that comes
+ * with the key. The digest keeps within the bounds of a session's name whatever the client makes up.
  */
 async function onceOf(request: ApiRequest, services: V1Services): Promise<CommandSession | undefined> {
   const key = request.header("idempotency-key");
@@ -135,9 +135,22 @@ async function onceOf(request: ApiRequest, services: V1Services): Promise<Comman
     throw errBadField("idempotency-key", `idempotency-key: must have 1 to ${IDEMPOTENCY_KEY_MAX} characters; it has ${key.length}`);
   }
   const { user } = await callerOf(request, services);
-  const text = utf8Encode([request.method, request.path, user ?? "", key].join("\n"));
-  const digest = fromUint8Array(new Uint8Array(await crypto.subtle.digest("SHA-256", toUint8Array(text))));
-  return { client: `once ${btoa(digest)}`, sequence: 1 };
+  const name = await sha256(utf8Encode([user ?? "", key].join("\n")));
+  const asked = await sha256([request.method, request.path, queryOfRest(request.query), request.body].join("\n") as Bytes);
+  const [a, b, c, d, e, f] = [...asked].map((byte) => byte.charCodeAt(0)) as [number, number, number, number, number, number];
+  return { client: ONE_COMMAND + btoa(name), sequence: 1 + ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f };
+}
+
+async function sha256(bytes: Bytes): Promise<Bytes> {
+  return fromUint8Array(new Uint8Array(await crypto.subtle.digest("SHA-256", toUint8Array(bytes))));
+}
+
+/** Without who asks: a token may be another one by the time of the repeat. */
+function queryOfRest(query: string): string {
+  return query
+    .split("&")
+    .filter((part) => !part.startsWith("token="))
+    .join("&");
 }
 
 /** Who asks, for what is judged by more than the keys it touches. @throws QuorateError invalidAuthToken, userEmpty */
@@ -165,7 +178,7 @@ export function checkedQuery(entry: Entry, request: ApiRequest): object {
 export function credentialsOf(request: ApiRequest): Credentials {
   const parts = request.query === "" ? [] : request.query.split("&");
   const given = parts.find((part) => part.startsWith("token="))?.slice("token=".length);
-  const rest = parts.filter((part) => !part.startsWith("token=")).join("&");
+  const rest = queryOfRest(request.query);
   const header = given === undefined ? request.header("authorization") : decode(given, "token");
   const authorization = header?.replace(/^bearer +/i, "");
   return {

@@ -6,6 +6,7 @@ import { errBadField, errKeyAbsent, isQuorateError } from "../../errors.ts";
 import { deleteOp, keysUnder, oneKey, putOp, readOf, txnOf } from "../../recipes/requests.ts";
 import { randomLease } from "../../recipes/session.ts";
 import { type KeyValue, type LeaseId, NO_LEASE, type Operation as StoreOperation } from "../../store/command.ts";
+import { type CommandSession, ONE_COMMAND } from "../../store/sessions.ts";
 import { retryOf } from "../error-table.ts";
 import type { ApiReply } from "../exchange.ts";
 import { conditionHeaders, conditionsOf, idempotencyKey, matcherOf } from "./conditions.ts";
@@ -228,17 +229,17 @@ async function leaseFor(
   const seconds = Math.ceil(ttl / 1_000);
   if (seconds < 1) throw errBadField("ttl", "ttl: must be at least 1s");
   // Of a request that is repeated, the same one.
-  const id = once === undefined ? randomLease(context) : leaseOfOnce(once.client);
+  const id = once === undefined ? randomLease(context) : leaseOfOnce(once);
   await context.store.grant(id, seconds);
   return { id, ttl: seconds };
 }
 
-/** 63 bits of the digest in it. */
-function leaseOfOnce(client: string): LeaseId {
-  const digest = atob(client.slice("once ".length));
+/** 63 bits of the digests in it: of another request it is another lease. */
+function leaseOfOnce({ client, sequence }: CommandSession): LeaseId {
+  const digest = atob(client.slice(ONE_COMMAND.length));
   let id = 0n;
   for (let at = 0; at < 8; at++) id = (id << 8n) | BigInt(digest.charCodeAt(at));
-  return (BigInt.asUintN(63, id) || 1n).toString();
+  return (BigInt.asUintN(63, id ^ BigInt(sequence)) || 1n).toString();
 }
 
 const append = operation({

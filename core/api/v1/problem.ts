@@ -32,6 +32,7 @@ const BY_REASON: Readonly<Record<string, number>> = {
   leaseTtlTooLarge: 400,
   sessionLost: 410,
   schemaFailed: 422,
+  keyReused: 422,
   held: 423,
   preconditionFailed: 412,
   userEmpty: 401,
