@@ -22,6 +22,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "npm ci && npm start": "npm ci: .ci/run on a clean clone; npm start: the next command, with flags that leave other servers alone",
   "npm run example -- lock": "test/examples",
   "npm run dev": "test/cluster/dev.test.ts, on ports of its own",
+  "npm run dev:worker": "test/worker/dev.test.ts, on a port of its own",
+  "npx wrangler deploy": "needs an account; what it deploys is what test/worker runs, with the flags of wrangler.toml",
   "npm ci && npm test": ".ci/run, on a clean clone",
 };
 

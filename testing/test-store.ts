@@ -77,7 +77,7 @@ export class TestStore implements AsyncDisposable {
     const routes = v1Routes(deps);
     const duties = [new ScheduleDuty(v1Services(deps)), new CheckDuty(v1Services(deps))];
     const look = (): void => {
-      for (const duty of duties) duty.tick();
+      for (const duty of duties) void duty.tick();
       time.after(DUTY_LOOK_MS, look);
     };
     look();

@@ -10,6 +10,11 @@ export function readFacts(sql: SqlDatabase): Map<string, string> {
   return facts;
 }
 
+export function readFact(sql: SqlDatabase, name: string): string | undefined {
+  const rows = sql.exec("SELECT body FROM facts WHERE name = ? ORDER BY piece", name).toArray();
+  return rows.length === 0 ? undefined : rows.map(({ body }) => String(body)).join("");
+}
+
 export function writeFact(sql: SqlDatabase, name: string, text: string): void {
   let piece = 0;
   for (let at = 0; at === 0 || at < text.length; at += TEXT_PIECE_CHARS) {

@@ -116,10 +116,11 @@ export function toResponse(reply: ApiReply, request: Request, binding: FetchBind
     const bare = request.method === "HEAD" || status === 204 || status === 304 || body === EMPTY;
     return new Response(bare ? null : toUint8Array(body), { status, headers });
   }
-  return new Response(streamOf(body), { status, headers });
+  return new Response(streamOf(body, request.signal), { status, headers });
 }
 
-function streamOf(write: (sink: ReplySink) => void): ReadableStream<Uint8Array> {
+/** @param hungUp fires where the host does not cancel the stream of a client that is gone: workerd */
+function streamOf(write: (sink: ReplySink) => void, hungUp: AbortSignal): ReadableStream<Uint8Array> {
   let resume: (() => void) | undefined;
   let closed: (() => void) | undefined;
   let open = true;
@@ -128,6 +129,7 @@ function streamOf(write: (sink: ReplySink) => void): ReadableStream<Uint8Array> 
     open = false;
     closed?.();
   };
+  hungUp.addEventListener("abort", close, { once: true });
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {

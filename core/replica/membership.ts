@@ -93,19 +93,19 @@ export class Membership {
 
   /** @throws QuorateError memberNotFound, memberRemoved, notEnoughStarted */
   async remove(id: NodeId): Promise<void> {
-    this.#needRaft();
+    this.#needRaft(id);
     await this.#ask({ op: "remove", id });
   }
 
   /** @throws QuorateError memberNotFound, memberRemoved, peerUrlExists */
   async update(id: NodeId, peerUrls: readonly string[]): Promise<void> {
-    this.#needRaft();
+    this.#needRaft(id);
     await this.#ask({ op: "update", id, peerUrls });
   }
 
   /** @throws QuorateError memberNotFound, memberRemoved, memberNotLearner, learnerNotReady */
   async promote(id: NodeId): Promise<void> {
-    this.#needRaft();
+    this.#needRaft(id);
     await this.#ask({ op: "promote", id });
   }
 
@@ -309,10 +309,11 @@ export class Membership {
     return member === undefined ? undefined : { id, learner: member.learner, ...member.meta };
   }
 
-  #needRaft(): void {
-    if (this.#options.consensus.raftStatus() === null) {
-      throw errUnsupported("quorate: the members cannot be changed: this runtime has no peers");
-    }
+  /** @param id whom the change is about @throws QuorateError memberNotFound, unsupported */
+  #needRaft(id?: NodeId): void {
+    if (this.#options.consensus.raftStatus() !== null) return;
+    if (id !== undefined && this.#member(id) === undefined) throw errMemberNotFound();
+    throw errUnsupported("quorate: the members cannot be changed: this runtime has no peers");
   }
 }
 

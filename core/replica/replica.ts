@@ -24,6 +24,7 @@ import { decodeCommand, encodeCommand } from "../store/command-codec.ts";
 import { type FrozenState, type HashMismatch, type Outcome, StateMachine } from "../store/state-machine.ts";
 import type { StateStorage } from "../store/state-storage-port.ts";
 import { checkSession } from "../store/sessions.ts";
+import type { RevisionRecord } from "../store/version-store-port.ts";
 import type { StoreView } from "../store/store-view.ts";
 import type { WatchStats } from "../store/watch/watch-hub.ts";
 import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
@@ -68,6 +69,8 @@ export interface ReplicaOptions {
   /** What this member tells the others about itself; null while it is not known yet. */
   readonly attributes: () => MemberAttributes | null;
   readonly onFailed: (error: Error) => void;
+  /** Told of each revision at once, before it is durable: for what has to be stored in the same breath. */
+  readonly onCommit?: (record: RevisionRecord) => void;
   /** The others have removed this member for good: it should end, and its data may be deleted. */
   readonly onRemoved: () => void;
   /** Something an operator should read; also what a background duty could not do and will try again. */
@@ -179,11 +182,12 @@ export class Replica implements Member {
       untilTick: () => this.#nextTick(),
       onNotice: options.onNotice,
     });
-    this.#store.onCommit(({ kvs }) => {
-      for (const { version } of kvs) {
+    this.#store.onCommit((record) => {
+      for (const { version } of record.kvs) {
         if (version === 0) this.stats.deletes++;
         else this.stats.puts++;
       }
+      options.onCommit?.(record);
     });
     this.#store.onHashMismatch((mismatch) => this.#raiseCorrupt(mismatch));
     this.#store.onLeases({
@@ -236,6 +240,15 @@ export class Replica implements Member {
 
   watchStats(): WatchStats {
     return this.#store.watchStats();
+  }
+
+  /** Of keys and values; where it differs between namespaces and may change while they are served. */
+  get quotaBytes(): number {
+    return this.#store.quotaBytes;
+  }
+
+  set quotaBytes(bytes: number) {
+    this.#store.quotaBytes = bytes;
   }
 
   // ---- writes
@@ -377,7 +390,7 @@ export class Replica implements Member {
     if (raised || this.#raisingAlarm) return;
     this.#raisingAlarm = true;
     this.#options.onNotice("warn", `${why}: writes are refused until space is freed and the alarm is disarmed`, {
-      quotaBytes: this.#options.quotaBytes,
+      quotaBytes: this.quotaBytes,
       sizeBytes: this.#store.sizeBytes(),
     });
     this.#background("raising the space alarm", async () => {

@@ -81,7 +81,8 @@ const DONE: Done = { op: "done" };
 const atOnce = (work: () => void): void => work();
 
 export class StateMachine implements StoreView {
-  readonly #quotaBytes: number;
+  /** See StateMachineOptions. */
+  quotaBytes: number;
   readonly #storage: StateStorage;
   readonly #versions: StateVersions;
   readonly leaseTable: LeaseTable;
@@ -105,7 +106,7 @@ export class StateMachine implements StoreView {
   #held: RevisionRecord[] | null = null;
 
   constructor({ quotaBytes, storage = new MemoryStateStorage() }: StateMachineOptions) {
-    this.#quotaBytes = quotaBytes;
+    this.quotaBytes = quotaBytes;
     this.#storage = storage;
     const { versions, leases } = storage;
     this.#versions = versions;
@@ -360,7 +361,7 @@ export class StateMachine implements StoreView {
    * @param commandBytes its size as encoded, what it adds at most, about
    */
   growsBeyondQuota(command: CommandBody, commandBytes: number): boolean {
-    return this.#versions.sizeBytes() + commandBytes > this.#quotaBytes && grows(command);
+    return this.#versions.sizeBytes() + commandBytes > this.quotaBytes && grows(command);
   }
 
   // ---- reading

@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connect } from "../../client/client.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
-import { type WorkerProcess, startWorker, workerdProgram } from "../helpers/start-worker.ts";
+import { workerdBinary } from "../../runtime-worker/local/workerd.ts";
+import { type WorkerProcess, startWorker } from "../helpers/start-worker.ts";
 import { untilTrue } from "../helpers/until-ready.ts";
 
-const missing = workerdProgram() === undefined;
+const missing = workerdBinary() === undefined;
 
 describe.skipIf(missing)(`a Worker${missing ? " (workerd is not there for this machine)" : ""}`, () => {
   let server: ServerProcess;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { runCommand } from "../helpers/run-command.ts";
 import { PROJECT_ROOT } from "../helpers/start-quorate.ts";
-import { workerdProgram } from "../helpers/start-worker.ts";
+import { workerdBinary } from "../../runtime-worker/local/workerd.ts";
 
 const FOLDER = join(PROJECT_ROOT, "docs", "examples");
 const names = readdirSync(FOLDER).filter((name) => existsSync(join(FOLDER, name, "README.md")));
@@ -24,7 +24,7 @@ test("a name that is none is refused, with those that are", async () => {
   for (const name of names) expect(stderr).toContain(name);
 });
 
-describe.skipIf(workerdProgram() === undefined)("npm run example", () => {
+describe.skipIf(workerdBinary() === undefined)("npm run example", () => {
   test.each(names)(
     "-- %s",
     async (name) => {

@@ -2,23 +2,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { workerdBinary } from "../../runtime-worker/local/workerd.ts";
 import { atEnd } from "./at-end.ts";
 import { freePort } from "./free-port.ts";
 import { removeTempDir, tempDir } from "./temp-dir.ts";
 import { untilTrue } from "./until-ready.ts";
-
-/** The program for this machine; undefined where its package brings none. */
-export function workerdProgram(): string | undefined {
-  try {
-    const { resolve } = createRequire(createRequire(import.meta.url).resolve("workerd/package.json"));
-    return resolve(`@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : process.arch}/bin/workerd`);
-  } catch {
-    return undefined;
-  }
-}
 
 export interface WorkerProcess {
   /** `http://127.0.0.1:PORT` */
@@ -34,7 +24,7 @@ export interface WorkerProcess {
  * @throws Error with workerd's output when it does not answer within 15 s, or is not there for this machine
  */
 export async function startWorker(entry: string, bindings: Readonly<Record<string, string>>): Promise<WorkerProcess> {
-  const program = workerdProgram();
+  const program = workerdBinary();
   if (program === undefined) throw new Error(`workerd is not there for ${process.platform} on ${process.arch}`);
   const dir = tempDir("worker");
   await build({

@@ -7,10 +7,28 @@ import { join } from "node:path";
 import type { CaseResult } from "../conformance/run-suite.ts";
 import { casesOf } from "../conformance/run-suite.ts";
 import { RUNTIME_NAMES, runtime } from "../helpers/runtimes.ts";
-import { PROJECT_ROOT } from "../helpers/start-quorate.ts";
-import { NOT_SERVED, PROTOCOLS, type Protocol, conformanceOn, skippedOf, suiteOf } from "./runtime-conformance.ts";
+import { PROJECT_ROOT, startQuorate } from "../helpers/start-quorate.ts";
+import { startQuorateWorker, workerd } from "../helpers/start-quorate-worker.ts";
+import {
+  CANNOT_BE,
+  NOT_SERVED,
+  PROTOCOLS,
+  type Place,
+  type Protocol,
+  cannotBeOn,
+  conformanceOf,
+  skippedOf,
+  suiteOf,
+} from "./runtime-conformance.ts";
 
 export const COMPATIBILITY_PAGE = join(PROJECT_ROOT, "docs", "compatibility.md");
+
+/** In the order of the columns. */
+export const PLACES: readonly Place[] = [...RUNTIME_NAMES, "workerd"];
+
+/** undefined: it is not installed here. */
+export const placeOf = (name: Place): { readonly title: string; readonly version: string } | undefined =>
+  name === "workerd" ? workerd : runtime(name);
 
 /** Results by name of the case, or why the protocol is not served. */
 export type Outcome = ReadonlyMap<string, Pick<CaseResult, "ok">> | string;
@@ -27,8 +45,9 @@ const HEAD = `# Runtimes
 
 <!-- Made from runs of the recorded cases on each runtime by \`npm run docs:compatibility\`. -->
 
-The same sources serve on Node, Deno and Bun. Each number is how many of the conversations recorded from etcd 3.4.23 (\`test/conformance\`) pass
-against a real \`quorate serve\` on that runtime; \`npm test\` runs all of them again.
+The same sources serve on Node, Deno and Bun, and as a Worker with Durable Objects. Each number is how many of the conversations recorded from
+etcd 3.4.23 (\`test/conformance\`) pass against a real \`quorate serve\` on that runtime, or against the Worker in workerd, the program that the
+platform itself runs; \`npm test\` runs all of them again.
 `;
 
 const STATEMENT = `
@@ -58,6 +77,17 @@ A client's certificate without any alternative name is turned away by Deno's TLS
   certificates do not pass our tests.
 - **Who hangs up is not always noticed on Bun**: a client of \`/v1/locks\` and its like that goes away while it waits in line, or while its
   open connection holds the lock, keeps its place. Let locks end by their time to live there, or use Node or Deno.
+
+## Workers
+
+Each namespace is one Durable Object, with its state in SQLite tables: [workers.md](workers.md). v2, v3 JSON and \`/v1\` are served, with streams, long
+polls and WebSockets that outlive the object's sleep.
+
+- **gRPC is not served on Workers**: a reply cannot end with trailers there. A gRPC client is told so by name, with status 12 (unimplemented).
+- There are no members to add and no TLS to configure: the platform has its own of each.
+${Object.entries(CANNOT_BE.workerd!)
+  .map(([name, reason]) => `- Case \`${name}\`: ${reason}.`)
+  .join("\n")}
 
 \`QUORATE_TEST_RUNTIME=deno npx vitest run test/v1\` starts the servers of any test on another runtime: all of \`/v1\`, with WebSockets, passes on
 Deno; on Bun all but what is named above and what \`etcdctl\` does over gRPC.
@@ -101,10 +131,12 @@ function table(rows: readonly (readonly string[])[]): string[] {
 /** Runs all cases on the runtimes that are installed. @throws Error when one is not: a page without it would be wrong */
 async function columnsOfRuntimes(): Promise<Column[]> {
   return Promise.all(
-    RUNTIME_NAMES.map(async (name) => {
-      const found = runtime(name);
+    PLACES.map(async (name) => {
+      const found = placeOf(name);
       if (found === undefined) throw new Error(`${name} is not installed here`);
-      const outcome = async (protocol: Protocol): Promise<Outcome> => NOT_SERVED[name]?.[protocol] ?? conformanceOn(found, protocol);
+      const start = () => (name === "workerd" ? startQuorateWorker() : startQuorate({ runtime: runtime(name)! }));
+      const outcome = async (protocol: Protocol): Promise<Outcome> =>
+        NOT_SERVED[name]?.[protocol] ?? conformanceOf(start, protocol, cannotBeOn(name));
       const [v2, v3, gRPC] = await Promise.all([outcome("v2"), outcome("v3"), outcome("gRPC")]);
       return { title: `${found.title} ${found.version}`, outcomes: { v2, v3, gRPC } };
     }),

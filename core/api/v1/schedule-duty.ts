@@ -10,7 +10,8 @@ import { fireSchedules } from "../../recipes/schedule.ts";
 import { MemberStore } from "./member-store.ts";
 import type { V1Services } from "./services.ts";
 
-const SCHEDULES = keysUnder("/quorate/schedules/" as Bytes);
+/** Where they are. */
+export const SCHEDULES = keysUnder("/quorate/schedules/" as Bytes);
 /** What was due and could not be done is tried again so soon. */
 const AGAIN_MS = 1_000;
 /** Between calls of `tick`, of this duty and others. */
@@ -25,19 +26,34 @@ export class ScheduleDuty {
   /** The revision up to which all schedules are known. */
   #seen = 0;
 
-  constructor(services: V1Services) {
+  /** @param seen the revision up to which schedules are looked after already: by an alarm that goes on while this process did not */
+  constructor(services: V1Services, seen?: number) {
     this.#services = services;
+    if (seen !== undefined) {
+      this.#seen = seen;
+      this.#nextAtMs = null;
+    }
     this.#context = { store: new MemberStore(services.member, services), host: services.host };
   }
 
-  /** To be called several times a second. Never throws. */
-  tick(): void {
+  /** When the next one is due, as far as is known; null: when a schedule is put. */
+  get nextAtMs(): number | null {
+    return this.#nextAtMs;
+  }
+
+  /** Looks at all schedules at the next tick. */
+  lookAgain(): void {
+    this.#nextAtMs = 0;
+  }
+
+  /** To be called several times a second. Never throws. @returns when what was due is done; undefined: nothing was */
+  tick(): Promise<void> | undefined {
     const { member, host } = this.#services;
-    if (this.#isBusy || member.status().leaderId !== member.memberId) return;
+    if (this.#isBusy || member.status().leaderId !== member.memberId) return undefined;
     if (this.#hasChanged()) this.#nextAtMs = 0;
-    if (this.#nextAtMs === null || this.#nextAtMs > host.clockMs()) return;
+    if (this.#nextAtMs === null || this.#nextAtMs > host.clockMs()) return undefined;
     this.#isBusy = true;
-    fireSchedules(this.#context, this.#services.nextTick)
+    return fireSchedules(this.#context, this.#services.nextTick)
       .then(
         (next) => void (this.#nextAtMs = next),
         (error: unknown) => {

@@ -29,6 +29,22 @@ export interface TextSocket {
   onMessage(listener: (text: string) => void): void;
   /** One listener; called once, at once if it is closed already. */
   onClose(listener: () => void): void;
+  /**
+   * Remembers what the socket watches, where the host may put a member to sleep under open sockets: `run` is given the last of it again.
+   * @throws QuorateError badField when it is more than can be remembered
+   */
+  keep?(watches: readonly KeptWatch[]): void;
+}
+
+/** A watch under way: everything up to `asked.after` has been told. */
+export interface KeptWatch {
+  readonly id: string;
+  readonly asked: WatchAsked;
+}
+
+interface OpenWatch {
+  asked: WatchAsked;
+  readonly canceled: AbortController;
 }
 
 /** Watches of one socket: each may have one batch of changes under way. */
@@ -56,7 +72,7 @@ export class WatchSocket {
   readonly #socket: TextSocket;
   readonly #watching: Watching;
   readonly #services: Pick<V1Services, "onInternalError">;
-  readonly #watches = new Map<string, AbortController>();
+  readonly #watches = new Map<string, OpenWatch>();
   #errorsWaiting = 0;
 
   constructor(socket: TextSocket, watching: Watching, services: Pick<V1Services, "onInternalError">) {
@@ -67,13 +83,23 @@ export class WatchSocket {
 
   /** @param first what the URL asks for */
   run(first: WatchAsked | undefined): void {
-    this.#socket.onClose(() => this.#closed());
-    this.#socket.onMessage((text) => this.#message(text));
+    this.#listen();
     if (first !== undefined) this.#open("", first);
   }
 
+  /** Goes on with what the socket had before the member slept. */
+  resume(watches: readonly KeptWatch[]): void {
+    this.#listen();
+    for (const { id: name, asked } of watches) this.#start(name, asked, true);
+  }
+
+  #listen(): void {
+    this.#socket.onClose(() => this.#closed());
+    this.#socket.onMessage((text) => this.#message(text));
+  }
+
   #closed(): void {
-    for (const watch of this.#watches.values()) watch.abort();
+    for (const { canceled } of this.#watches.values()) canceled.abort();
     this.#watches.clear();
   }
 
@@ -97,28 +123,53 @@ export class WatchSocket {
     if (this.#watches.has(name)) throw errBadField("id", `id: ${JSON.stringify(name)} is watching already`);
     if (this.#watches.size >= SOCKET_WATCHES_MAX) throw errBadField("watch", `watch: a socket has at most ${SOCKET_WATCHES_MAX} watches`);
     checkWatch(this.#watching, asked);
+    this.#start(name, { ...asked, after: asked.after ?? this.#watching.member.store.revision }, false);
+  }
+
+  /** @param resumed it was opened before, and its client knows. @throws QuorateError badField when it cannot be kept */
+  #start(name: string, asked: WatchAsked, resumed: boolean): void {
     const canceled = new AbortController();
-    this.#watches.set(name, canceled);
-    void this.#tell(name, asked, canceled.signal);
+    this.#watches.set(name, { asked, canceled });
+    try {
+      this.#keep();
+    } catch (error) {
+      this.#watches.delete(name);
+      throw error;
+    }
+    void this.#tell(name, asked, resumed, canceled.signal);
+  }
+
+  #keep(): void {
+    this.#socket.keep?.([...this.#watches].map(([name, { asked }]) => ({ id: name, asked })));
+  }
+
+  #forget(name: string): void {
+    this.#watches.delete(name);
+    this.#keep();
   }
 
   #cancel(name: string): void {
     const watch = this.#watches.get(name);
     if (watch === undefined) throw errBadField("id", `id: ${JSON.stringify(name)} is not watching`);
-    watch.abort();
+    watch.canceled.abort();
   }
 
   /** Never rejects. */
-  async #tell(name: string, asked: WatchAsked, signal: AbortSignal): Promise<void> {
+  async #tell(name: string, asked: WatchAsked, resumed: boolean, signal: AbortSignal): Promise<void> {
     try {
-      for await (const { event, data } of changesOf(this.#watching, asked, signal)) {
+      for await (const { event, id: revision, data } of changesOf(this.#watching, asked, signal)) {
         if (signal.aborted) break;
+        if (resumed && event === "open") continue;
         await this.#socket.send(JSON.stringify({ id: name, event, data }));
+        const open = this.#watches.get(name);
+        if (open === undefined) break; // the socket is closed
+        open.asked = { ...asked, after: revision };
+        this.#keep();
       }
-      this.#watches.delete(name); // before it is said: the name may be used again at once
+      this.#forget(name); // before it is said: the name may be used again at once
       await this.#socket.send(JSON.stringify({ id: name, event: "end" }));
     } catch (error) {
-      this.#watches.delete(name);
+      this.#forget(name);
       this.#refuse(name, error);
     }
   }

@@ -43,7 +43,8 @@ export class WatchService {
   readonly #deps: WatchDeps;
   readonly #encoders = new Map<WatchFormat, WatchEncoder>();
   readonly #streams = new Set<WatchStream>();
-  readonly #endProgress: () => void;
+  /** null: no stream is open, and no timer keeps the host from its sleep. */
+  #endProgress: (() => void) | null = null;
   /** Of one message that opens a watch. */
   readonly messageBytesMax: number;
   #due: WatchStream[] = [];
@@ -53,9 +54,6 @@ export class WatchService {
   constructor(deps: WatchDeps) {
     this.#deps = deps;
     this.messageBytesMax = deps.maxRequestBytes + ENVELOPE_BYTES;
-    this.#endProgress = deps.every(deps.progressIntervalMs, () => {
-      for (const stream of this.#streams) stream.progressInterval();
-    });
   }
 
   /** Streams open now, for metrics. */
@@ -65,7 +63,8 @@ export class WatchService {
 
   /** Ends the timer; streams end with their connections. */
   stop(): void {
-    this.#endProgress();
+    this.#endProgress?.();
+    this.#endProgress = null;
   }
 
   /** @throws QuorateError notForLearner */
@@ -84,8 +83,12 @@ export class WatchService {
       fail,
     });
     this.#streams.add(stream);
+    this.#endProgress ??= this.#deps.every(this.#deps.progressIntervalMs, () => {
+      for (const one of this.#streams) one.progressInterval();
+    });
     sink.onClose(() => {
       this.#streams.delete(stream);
+      if (this.#streams.size === 0) this.stop();
       stream.close();
     });
     return stream;

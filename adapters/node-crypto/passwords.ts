@@ -1,6 +1,6 @@
 /** Slow hashes of passwords: scrypt of Node, which works in threads of its own. Its text names its cost, so that it can be raised later. */
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
-import type { Passwords } from "../core/api/auth/authenticator.ts";
+import type { Passwords } from "../../core/api/auth/authenticator.ts";
 
 /** RFC 7914: about 30 ms and 16 MiB. */
 const COST = 16_384;

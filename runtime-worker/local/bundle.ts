@@ -1,0 +1,18 @@
+/** The Worker as one module, as `wrangler deploy` makes it: for workerd on this machine. Node only. */
+import { build } from "esbuild";
+
+/** @param entry a Worker @param outfile where the module goes */
+export async function bundleWorker(entry: string, outfile: string): Promise<void> {
+  await build({
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    conditions: ["workerd", "worker", "import"],
+    external: ["node:*", "cloudflare:*"],
+    logLevel: "silent",
+  });
+}

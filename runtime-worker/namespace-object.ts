@@ -1,0 +1,121 @@
+/**
+ * One namespace as a Durable Object: the events of the platform, handed to the member behind them. Requests come from worker.ts alone, which
+ * has taken the namespace out of the URL.
+ */
+import { pathAndQuery, toResponse } from "../core/api/exchange-fetch.ts";
+import type { ApiReply } from "../core/api/exchange.ts";
+import { administer } from "./administration.ts";
+import { HibernatingSockets } from "./hibernating-sockets.ts";
+import { NamespaceMember } from "./namespace-member.ts";
+import { BASE_HEADER, INTERNAL_HEADER, NAME_HEADER } from "./internal-headers.ts";
+import { log } from "./log.ts";
+import { type Env, settingsOf } from "./settings.ts";
+import { VERSION } from "./version.ts";
+
+interface Open {
+  readonly member: NamespaceMember;
+  readonly sockets: HibernatingSockets;
+}
+
+export class QuorateNamespace {
+  readonly #state: DurableObjectState;
+  readonly #env: Env;
+  readonly #opened: Promise<Open>;
+  #name: string | null = null;
+  #clientUrl: string | null = null;
+
+  constructor(state: DurableObjectState, env: Env) {
+    this.#state = state;
+    this.#env = env;
+    // Answered by the platform, without waking the object.
+    state.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+    this.#opened = state.blockConcurrencyWhile(() => this.#open());
+  }
+
+  async #open(): Promise<Open> {
+    const onError = (error: unknown, where: Readonly<Record<string, unknown>>): void =>
+      log("error", "a request failed", { namespace: this.#name, ...where, error });
+    const member = await NamespaceMember.open({
+      storage: this.#state.storage,
+      settings: settingsOf(this.#env),
+      version: VERSION,
+      clientUrl: () => this.#clientUrl,
+      onError,
+      onNotice: (level, message, details) => {
+        if (level === "warn") log(level, message, { namespace: this.#name, ...details });
+      },
+      onFailed: (error) => {
+        log("error", "the storage failed: the object is started anew", { namespace: this.#name, error });
+        this.#state.abort(error.message);
+      },
+    });
+    const { sockets: watches, app } = member;
+    const sockets = new HibernatingSockets({
+      sockets: watches,
+      access: app.access,
+      onError: (error) => onError(error, { what: "a WebSocket" }),
+    });
+    await sockets.resume(this.#state.getWebSockets());
+    return { member, sockets };
+  }
+
+  async fetch(request: Request): Promise<Response> {
+    const { member, sockets } = await this.#opened;
+    this.#name = request.headers.get(NAME_HEADER);
+    this.#clientUrl ??= request.headers.get(BASE_HEADER);
+    if (member.isNew) this.#enlist();
+    try {
+      if (request.headers.has(INTERNAL_HEADER)) return await administer(request, member, this.#state.storage);
+      if (sockets.accepts(request)) {
+        const opened = await sockets.open(request, (socket) => this.#state.acceptWebSocket(socket));
+        return "status" in opened ? plain(opened, request, member) : new Response(null, { status: 101, webSocket: opened });
+      }
+      return await member.app.app.fetch(request, { isSecure: request.url.startsWith("https:") });
+    } finally {
+      member.upkeep();
+    }
+  }
+
+  #enlisted = false;
+  /** In the directory, for whoever administers the Worker; tried again with the next instance when it fails, as long as nothing was written. */
+  #enlist(): void {
+    if (this.#enlisted || this.#name === null) return;
+    this.#enlisted = true;
+    const directory = this.#env.DIRECTORY.get(this.#env.DIRECTORY.idFromName("directory"));
+    const told = directory.fetch(new Request(`https://directory/${this.#name}`, { method: "PUT" })).then(
+      () => {},
+      (error: unknown) => log("error", "the namespace could not be listed", { namespace: this.#name, error }),
+    );
+    this.#state.waitUntil(told);
+  }
+
+  async alarm(): Promise<void> {
+    await (await this.#opened).member.alarmRang();
+  }
+
+  async webSocketMessage(socket: HibernatableWebSocket, data: string | ArrayBuffer): Promise<void> {
+    (await this.#opened).sockets.message(socket, data);
+  }
+
+  async webSocketClose(socket: HibernatableWebSocket, code: number, reason: string): Promise<void> {
+    (await this.#opened).sockets.closed(socket);
+    try {
+      socket.close(code === 1005 || code === 1006 ? 1000 : code, reason); // the other half of the closing
+    } catch {
+      return; // it is closed already
+    }
+  }
+
+  async webSocketError(socket: HibernatableWebSocket): Promise<void> {
+    (await this.#opened).sockets.closed(socket);
+  }
+}
+
+function plain(reply: ApiReply, request: Request, { app }: NamespaceMember): Response {
+  const { path } = pathAndQuery(request.url);
+  return toResponse(reply, request, {
+    access: app.access,
+    bodyBytesMax: 0,
+    onError: (error) => log("error", "a request failed", { path, error }),
+  });
+}
