@@ -1,8 +1,8 @@
 /** The Worker as one module, as `wrangler deploy` makes it: for workerd on this machine. Node only. */
 import { build } from "esbuild";
 
-/** @param entry a Worker @param outfile where the module goes */
-export async function bundleWorker(entry: string, outfile: string): Promise<void> {
+/** @param entry a Worker @param outfile where the module goes @param alias modules that take the place of others */
+export async function bundleWorker(entry: string, outfile: string, alias: Readonly<Record<string, string>> = {}): Promise<void> {
   await build({
     entryPoints: [entry],
     outfile,
@@ -12,6 +12,7 @@ export async function bundleWorker(entry: string, outfile: string): Promise<void
     platform: "neutral",
     mainFields: ["module", "main"],
     conditions: ["workerd", "worker", "import"],
+    alias,
     external: ["node:*", "cloudflare:*"],
     logLevel: "silent",
   });

@@ -49,14 +49,16 @@ export interface WorkerdOptions {
   readonly entry?: string;
   /** Durable Objects: binding and class. Default: those of this project. */
   readonly objects?: Readonly<Record<string, string>>;
+  /** Modules that take the place of others. */
+  readonly alias?: Readonly<Record<string, string>>;
 }
 
 const OBJECTS = { NAMESPACES: "QuorateNamespace", DIRECTORY: "QuorateDirectory" };
 
 /** Bundles and writes the configuration. @returns the arguments that workerd is started with */
-export async function prepareWorkerd({ directory, port, vars, entry, objects = OBJECTS }: WorkerdOptions): Promise<string[]> {
+export async function prepareWorkerd({ directory, port, vars, entry, alias, objects = OBJECTS }: WorkerdOptions): Promise<string[]> {
   mkdirSync(join(directory, "objects"), { recursive: true });
-  await bundleWorker(entry ?? join(ROOT, "runtime-worker", "worker.ts"), join(directory, "worker.js"));
+  await bundleWorker(entry ?? join(ROOT, "runtime-worker", "worker.ts"), join(directory, "worker.js"), alias);
   const { date, flags } = compatibility();
   const text = (value: string) => JSON.stringify(value);
   const bindings = [
