@@ -43,11 +43,12 @@ async function measure(server: ServerProcess, sideOf: (post: Post) => Side): Pro
     await side.acquire(1);
     await sleep(SETTLE_MS);
     const before = residentMegabytes(server.pid);
-    const turn: Promise<void>[] = [];
+    const turns = new Map<number, Promise<void>>();
     // One after another, so that it is known who is next.
     for (let id = 2; id < WAITERS + 2; id++) {
-      turn[id] = side.acquire(id);
-      turn[id]!.catch(() => {}); // cut off at the end
+      const turn = side.acquire(id);
+      turn.catch(() => {}); // cut off at the end
+      turns.set(id, turn);
       if (id % 20 === 0) await sleep(20);
     }
     await sleep(SETTLE_MS);
@@ -56,11 +57,11 @@ async function measure(server: ServerProcess, sideOf: (post: Post) => Side): Pro
     let holder = 1;
     for (let n = 0; n < RELEASES; n++) {
       const begun = performance.now();
-      const next = Promise.race(turn.flatMap((won, id) => (won === undefined ? [] : [won.then(() => id)])));
+      const next = Promise.race([...turns].map(([id, turn]) => turn.then(() => id)));
       await side.release(holder);
       holder = await next;
       times.push(performance.now() - begun);
-      delete turn[holder];
+      turns.delete(holder);
     }
     return { kilobytes, handover: median(times) };
   } finally {
