@@ -206,7 +206,7 @@ export class HttpStore implements ClientStore {
     const sentMs = host.monotonicMs();
     try {
       const response = await fetch(endpoint.url + path, { method, headers: all, ...(body === undefined ? {} : { body }), signal });
-      clock.learn(response.headers.get("date"), sentMs);
+      clock.learn(response.headers, sentMs);
       return response;
     } catch (error) {
       if (signal.aborted || !neverSent(error)) throw error;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { StoreClock } from "./store-clock.ts";
 
 const HOUR = 3_600_000;
-const date = (ms: number): string => new Date(ms).toUTCString();
+const date = (ms: number): Headers => new Headers({ date: new Date(ms).toUTCString() });
 
 describe("StoreClock", () => {
   test("is this machine's until a reply says better", () => {
@@ -10,7 +10,8 @@ describe("StoreClock", () => {
     const clock = new StoreClock(() => mono, HOUR);
     mono += 250;
     expect(clock.nowMs()).toBe(HOUR + 250);
-    for (const nothing of [null, "", "yesterday"]) clock.learn(nothing, mono);
+    const nothings: Record<string, string>[] = [{}, { date: "" }, { date: "yesterday" }, { "quorate-time": "noon" }];
+    for (const nothing of nothings) clock.learn(new Headers(nothing), mono);
     expect(clock.nowMs()).toBe(HOUR + 250);
   });
 
@@ -38,6 +39,20 @@ describe("StoreClock", () => {
     expect(errors[0]).toBeLessThanOrEqual(700);
     expect(errors.at(-1)).toBeLessThanOrEqual(250);
     expect(errors.at(-1)).toBeLessThan(errors[0]!);
+  });
+
+  test("is as near as the reply was fast where it says milliseconds", () => {
+    let mono = 0;
+    const store = (): number => mono + 3 * HOUR + 637.4;
+    const clock = new StoreClock(() => mono, 0);
+    for (const tripMs of [400, 20, 10, 90]) {
+      const sentMs = mono;
+      mono += tripMs / 4;
+      const told = new Headers({ "quorate-time": String(Math.floor(store())), ...Object.fromEntries(date(store())) });
+      mono += tripMs - tripMs / 4;
+      clock.learn(told, sentMs);
+    }
+    expect(Math.abs(clock.nowMs() - store())).toBeLessThanOrEqual(6);
   });
 
   test("follows a clock that was set", () => {

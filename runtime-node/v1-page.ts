@@ -50,7 +50,7 @@ const HEAD = `# The v1 API
 
 Coordination over plain HTTP, for whatever has \`fetch\` or \`curl\`. The same in a form for programs: \`GET /v1/openapi.json\` (OpenAPI 3.1).
 
-- Every reply has \`Quorate-Revision\`: the revision of the store as of which it is true. A request with \`Quorate-Min-Revision\` is answered only from a state that is at least so new, otherwise 503.
+- Every reply has \`Quorate-Revision\`: the revision of the store as of which it is true; and \`Quorate-Time\`: the store's clock, in milliseconds since 1970. A request with \`Quorate-Min-Revision\` is answered only from a state that is at least so new, otherwise 503.
 - Errors are \`application/problem+json\` with \`status\`, \`code\`, \`detail\`; \`field\` where a field of the request cannot be taken, \`retryAfterMs\` where the same request may do later, and \`outcome\`: \`unknown\` where a write may have happened nevertheless.
 - Durations are \`15s\`, \`250ms\`, \`1h\`, or a number of milliseconds. \`wait\` is at most 55 s.
 - With \`Accept: text/event-stream\`, what says so below is a stream of server-sent events; \`Last-Event-ID\` resumes it.
@@ -95,7 +95,7 @@ function replyLines(status: string, { description, headers = {}, content = {} }:
     if (type === "text/event-stream") return " Or a stream of events.";
     return ` \`${shape(schema)}\``;
   });
-  const own = Object.entries(headers).filter(([name]) => name !== "Quorate-Revision");
+  const own = Object.entries(headers).filter(([name]) => name !== "Quorate-Revision" && name !== "Quorate-Time");
   return [`- ${status}: ${description}${bodies.join("")}`, ...own.map(([name, { description: what }]) => `  - \`${name}\`: ${what}`)];
 }
 

@@ -99,6 +99,31 @@ describe("locks", () => {
     await untilLine("/v1/locks/shell", 0);
   });
 
+  test.each([
+    ["locks", "/v1/locks/streamed", ""],
+    ["elections", "/v1/elections/streamed", ""],
+    ["rwlocks", "/v1/rwlocks/streamed", "/write"],
+    ["semaphores", "/v1/semaphores/streamed", "?permits=1&limit=1&"],
+  ])("%s: waited for by a stream, which ends as it is granted, and held by its TTL", async (_, path, end) => {
+    const query = end.includes("?") ? "" : "?";
+    const accept = { accept: "text/event-stream" };
+    const first = await json(201, "POST", `${path}${end}`);
+    const refused = await EventReader.open(`${server.url}${path}${end}${query}wait=10ms`, { method: "POST", headers: accept });
+    expect(await refused.next()).toMatchObject({ event: "error", data: { status: 423, code: "held" } });
+    const gone = await EventReader.open(`${server.url}${path}${end}`, { method: "POST", headers: accept });
+    await untilWaiting(path, 1);
+    gone.hangUp();
+    await untilWaiting(path, 0);
+    const stream = await EventReader.open(`${server.url}${path}${end}${query}id=5150`, { method: "POST", headers: accept });
+    await untilWaiting(path, 1);
+    await json(204, "DELETE", `${path}/${String(first["lease"])}`);
+    const granted = await stream.next();
+    expect(granted).toMatchObject({ event: "granted", data: { lease: "5150", ttl: 15 } });
+    expect(await stream.next()).toBeUndefined();
+    expect(await json(200, "PUT", `${path}/5150`)).toEqual(granted!.data);
+    await json(204, "DELETE", `${path}/5150`);
+  });
+
   test("held by a connection, and taken away: the stream ends with the problem", async () => {
     const stream = await EventReader.open(`${server.url}/v1/locks/taken?hold=connection&ttl=5s`, { method: "POST" });
     const granted = await stream.next();
@@ -168,6 +193,16 @@ test("semaphores: permits up to the limit, and a higher limit wakes who waits", 
   await untilWaiting("/v1/semaphores/x", 1);
   await json(204, "PUT", "/v1/semaphores/x/limit", { body: { limit: 4 } });
   await waiting;
+});
+
+test("rendezvous: waited for by a stream", async () => {
+  const open = () =>
+    EventReader.open(`${server.url}/v1/rendezvous/streams?parties=2`, { method: "POST", headers: { accept: "text/event-stream" } });
+  const streams = [await open(), await open()];
+  const met = await Promise.all(streams.map((stream) => stream.next()));
+  for (const one of met) expect(one).toMatchObject({ event: "ready", data: { generation: 1, members: { length: 2 } } });
+  expect(new Set(met.map((one) => one!.data["ticket"])).size).toBe(2);
+  expect(await Promise.all(streams.map((stream) => stream.next()))).toEqual([undefined, undefined]);
 });
 
 test("barriers: who waits passes; rendezvous: nobody goes before all are there", async () => {

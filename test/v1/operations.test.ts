@@ -67,6 +67,7 @@ describe("as the document says", () => {
     const text = await reply.text();
     expect({ status: reply.status, text }).toMatchObject({ status: sample.status });
     expect(reply.headers.get("quorate-revision")).toMatch(/^\d+$/);
+    expect(Math.abs(Number(reply.headers.get("quorate-time")) - Date.now())).toBeLessThan(60_000);
     const type = reply.headers.get("content-type") ?? "";
     if (sample.status >= 400) {
       expect(type).toBe("application/problem+json");

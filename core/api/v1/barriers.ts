@@ -4,7 +4,7 @@ import { errStaleHolder, isQuorateError } from "../../errors.ts";
 import { barrierState, closeBarrier, observeBarrier, openBarrier, waitAtBarrier } from "../../recipes/barrier.ts";
 import type { RecipeContext } from "../../recipes/client-port.ts";
 import { checkFence } from "../../recipes/fence.ts";
-import { Rendezvous, leaveRendezvous, queueForRendezvous, rendezvousMembers } from "../../recipes/rendezvous.ts";
+import { Rendezvous, enterRendezvous, leaveRendezvous, queueForRendezvous, rendezvousMembers } from "../../recipes/rendezvous.ts";
 import { leaseParam, nameParam, revisionParam, ttlParam, waitParam } from "./fields.ts";
 import { namedParams } from "./holding.ts";
 import { type Operation, operation } from "./operation.ts";
@@ -99,19 +99,42 @@ const enter = operation({
     wait: waitParam,
   }),
   replies: {
-    200: { description: "All are there.", schema: metOut },
+    200: {
+      description:
+        "All are there. With `Accept: text/event-stream`: a stream, which ends when they are; `wait` left out: it waits without end.",
+      schema: metOut,
+      events: { ready: metOut },
+    },
     202: { description: "Not all yet; the place is kept for as long as it is renewed.", schema: waitingOut },
   },
-  handle: async ({ context, params: { name }, query, signal }) => {
-    const { parties, ttl, id, wait: waitMs = 0 } = query;
-    const found = await queueForRendezvous(context, name, parties, { ttl, id, wait: waitMs, signal });
+  handle: async ({ context, params: { name }, query, signal, request, services }) => {
+    const { parties, ttl, id, wait } = query;
+    if (wantsEvents(request)) {
+      return eventStream(services, (until) =>
+        readyEvent(context, name, () => enterRendezvous(context, name, parties, { ttl, id, wait, signal: until })),
+      );
+    }
+    const found = await queueForRendezvous(context, name, parties, { ttl, id, wait: wait ?? 0, signal });
     const { generation, lease } = found;
-    const ticket = `${generation}.${lease}`;
-    if (!(found instanceof Rendezvous)) return json(202, { ticket, generation, lease });
-    found.session.detach();
-    return json(200, { ticket, generation, lease, members: await rendezvousMembers(context, name, generation) });
+    if (!(found instanceof Rendezvous)) return json(202, { ticket: ticketOf(found), generation, lease });
+    return json(200, await met(context, name, found));
   },
 });
+
+async function* readyEvent(context: RecipeContext, name: string, enter: () => Promise<Rendezvous>): AsyncGenerator<ServerEvent> {
+  const rendezvous = await enter();
+  yield { event: "ready", data: await met(context, name, rendezvous) };
+}
+
+async function met(context: RecipeContext, name: string, rendezvous: Rendezvous): Promise<z.infer<typeof metOut>> {
+  const { generation, lease, session } = rendezvous;
+  session.detach();
+  return { ticket: ticketOf(rendezvous), generation, lease, members: [...(await rendezvousMembers(context, name, generation))] };
+}
+
+function ticketOf({ generation, lease }: { readonly generation: number; readonly lease: string }): string {
+  return `${generation}.${lease}`;
+}
 
 const leave = operation({
   method: "DELETE",

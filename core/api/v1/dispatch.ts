@@ -21,7 +21,7 @@ import type { ApiReply, ApiRequest, Credentials } from "../exchange.ts";
 import { MemberStore } from "./member-store.ts";
 import { BYTES, type Operation } from "./operation.ts";
 import { problemReply } from "./problem.ts";
-import { REVISION } from "./reply.ts";
+import { REVISION, TIME } from "./reply.ts";
 import type { V1Services } from "./services.ts";
 
 /** An operation, and what is known of it before any request. */
@@ -63,8 +63,9 @@ export class Dispatcher {
       if (known === undefined) this.#services.onInternalError(error);
       reply = problemReply(known ?? errInternal());
     }
-    const { revision } = this.#services.member.store;
-    const headers = { [REVISION]: String(revision), "cache-control": "no-store", ...reply.headers };
+    const { member, host } = this.#services;
+    const time = String(Math.floor(host.clockMs()));
+    const headers = { [REVISION]: String(member.store.revision), [TIME]: time, "cache-control": "no-store", ...reply.headers };
     if (request.method !== "HEAD" || typeof reply.body !== "string") return { ...reply, headers };
     const length = reply.status === 204 || reply.status === 304 ? {} : { "content-length": String(reply.body.length) };
     return { ...reply, headers: { ...headers, ...length }, body: EMPTY };

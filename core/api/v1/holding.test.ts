@@ -11,12 +11,14 @@ beforeEach(async () => {
 afterEach(() => lab.close());
 
 /** A request whose client hangs up at the moment at which the lock is granted. @returns the keys that are left */
-async function hungUpWhenGranted(id: string | undefined): Promise<number> {
-  const hungUp = new AbortController();
+async function hungUpWhenGranted(id: string | undefined, accept?: string): Promise<number> {
   const { context } = lab.client();
   const query: AcquireQuery = { ttl: "10s", wait: undefined, id, owner: undefined, queue: false, hold: undefined };
-  await lab.run(
-    acquireReply({ query, context, signal: hungUp.signal } as Call<unknown, AcquireQuery>, {
+  const hungUp = new AbortController();
+  const services = { after: () => () => {} } as unknown as Call["services"];
+  const request = { header: () => accept } as unknown as Call["request"];
+  const work = async (): Promise<void> => {
+    const { body } = await acquireReply({ query, context, signal: hungUp.signal, services, request } as Call<unknown, AcquireQuery>, {
       acquire: async ({ ttl }) => {
         const hold = await acquireLock(context, "x", { ttl, id });
         hungUp.abort();
@@ -24,12 +26,20 @@ async function hungUpWhenGranted(id: string | undefined): Promise<number> {
       },
       queue: () => Promise.reject(new Error("not asked for")),
       holder: () => Promise.resolve(undefined),
-    }),
-  );
+    });
+    if (typeof body === "string") return;
+    await new Promise<void>((end) =>
+      body({ write: () => true, onDrain: () => {}, onClose: (closed) => hungUp.signal.addEventListener("abort", closed), end }),
+    );
+  };
+  await lab.run(work());
   return lab.keys().length;
 }
 
-test("what is granted to somebody who has hung up is given back, unless he can ask for it again by his id", async () => {
-  expect(await hungUpWhenGranted(undefined)).toBe(0);
-  expect(await hungUpWhenGranted("4711")).toBe(1);
+test.each([
+  ["a reply", undefined],
+  ["a stream", "text/event-stream"],
+])("what is granted to somebody who has hung up is given back, unless he can ask for it again by his id: %s", async (_, accept) => {
+  expect(await hungUpWhenGranted(undefined, accept)).toBe(0);
+  expect(await hungUpWhenGranted("4711", accept)).toBe(1);
 });

@@ -12,7 +12,7 @@ import type { ApiReply } from "../exchange.ts";
 import { flagParam, leaseParam, nameParam, ttlParam, waitParam } from "./fields.ts";
 import { type Call, type Operation, type ReplyDoc, operation } from "./operation.ts";
 import { empty, json } from "./reply.ts";
-import { type ServerEvent, eventStream } from "./waiting.ts";
+import { type ServerEvent, eventStream, wantsEvents } from "./waiting.ts";
 
 export const namedParams = z.object({ name: nameParam });
 export const leasedParams = z.object({ name: nameParam, lease: leaseParam });
@@ -59,7 +59,8 @@ export const entryOut = z.object({
 /** Of an acquisition. */
 export const acquireReplies: Readonly<Record<number, ReplyDoc>> = {
   200: {
-    description: "With `hold=connection`: a stream; it is held from `granted` on until the stream ends.",
+    description:
+      "With `Accept: text/event-stream`: a stream, which ends with `granted`; `wait` left out: it waits without end. With `hold=connection` too; it is held from `granted` on until the stream ends.",
     events: { granted: holdOut },
   },
   201: { description: "It is held.", schema: holdOut },
@@ -101,6 +102,9 @@ export async function acquireReply(call: Call<unknown, AcquireQuery>, { acquire,
   if (query.hold === "connection") {
     return eventStream(services, (signal) => heldEvents(signal, () => acquire({ ttl, id, owner, wait, signal })));
   }
+  if (wantsEvents(call.request)) {
+    return eventStream(services, (signal) => grantedEvent(signal, id, () => acquire({ ttl, id, owner, wait, signal })));
+  }
   const options = { ttl, id, owner, wait: wait ?? 0, signal: call.signal };
   try {
     const held = query.queue ? await queue(options) : await acquire(options);
@@ -139,10 +143,23 @@ async function heldBy(context: RecipeContext, holder: Acquisition["holder"]): Pr
   }
 }
 
+/** Held by its TTL from then on, as by any other request. */
+async function* grantedEvent(signal: AbortSignal, id: LeaseId | undefined, acquire: () => Promise<Hold>): AsyncGenerator<ServerEvent> {
+  const hold = await acquire();
+  // As in `acquireReply`. Once it is told it is his, whatever becomes of the stream.
+  if (signal.aborted && id === undefined) return hold.release();
+  hold.session.detach();
+  yield grantedBy(hold);
+}
+
+function grantedBy(hold: Hold): ServerEvent {
+  return { event: "granted", id: Number(hold.fence), data: holdToJson(hold) };
+}
+
 async function* heldEvents(signal: AbortSignal, acquire: () => Promise<Hold>): AsyncGenerator<ServerEvent> {
   const hold = await acquire();
   try {
-    yield { event: "granted", id: Number(hold.fence), data: holdToJson(hold) };
+    yield grantedBy(hold);
     await new Promise<void>((resolve) => {
       for (const end of [signal, hold.signal]) {
         if (end.aborted) resolve();

@@ -83,7 +83,11 @@ function responseOf({ description, schema, bytes, events, headers }: ReplyDoc, i
     const named = Object.entries(events).map(data);
     content["text/event-stream"] = { schema: { type: "string", description: `Events and their data. ${named.join("; ")}` } };
   }
-  const all = { "Quorate-Revision": "The revision of the store as of which this is true.", ...headers };
+  const all = {
+    "Quorate-Revision": "The revision of the store as of which this is true.",
+    "Quorate-Time": "The store's clock, in milliseconds since 1970.",
+    ...headers,
+  };
   return {
     description,
     headers: Object.fromEntries(Object.entries(all).map(([name, text]) => [name, { description: text, schema: { type: "string" } }])),

@@ -4,6 +4,8 @@ import { utf8Encode } from "../../bytes/utf8.ts";
 import type { ApiReply } from "../exchange.ts";
 
 export const REVISION = "quorate-revision";
+/** The store's clock when the reply was made, in milliseconds since 1970: `Date` says whole seconds. */
+export const TIME = "quorate-time";
 
 type Headers = Readonly<Record<string, string>>;
 
