@@ -10,6 +10,7 @@ import { asQuorateError } from "../../core/api/error-table.ts";
 import type { Credentials, ReplySink } from "../../core/api/exchange.ts";
 import { grpcMessage } from "../../core/api/v3/grpc-message.ts";
 import { errTooManyRequests, isQuorateError } from "../../core/errors.ts";
+import { emptyLater } from "./closed-streams.ts";
 import { packedMessage } from "./compression.ts";
 import { type GrpcStatus, OK, encodeMessage, statusOf } from "./grpc-status.ts";
 import { type HeldBytes, MessageReader } from "./message-reader.ts";
@@ -58,6 +59,8 @@ export class GrpcCall implements Credentials, ReplySink {
   readonly headers: IncomingHttpHeaders;
   /** In milliseconds of the monotonic clock; Infinity when there is none. */
   deadlineMs = Number.POSITIVE_INFINITY;
+  /** Where it stands in the list of its connection; `CallList` alone writes it. */
+  place = -1;
   readonly #stream: Stream;
   readonly #host: CallHost;
   readonly #onEnded: (code: number) => void;
@@ -105,6 +108,7 @@ export class GrpcCall implements Credentials, ReplySink {
   static #onClose(this: Stream): void {
     const call = this[CALL];
     this[CALL] = undefined;
+    emptyLater(this);
     if (call === undefined) return;
     call.#host.unsentBytes.remove(call.#unsentBytes);
     call.#ends(CANCELED);
@@ -162,6 +166,7 @@ export class GrpcCall implements Credentials, ReplySink {
     wait.then(
       () => {
         this.#paused = false;
+        if (this.#over) return; // the stream may be emptied by now
         this.#stream.resume();
         if (this.#ended) this.#end();
       },

@@ -238,6 +238,19 @@ describe("deadlines and cancelling", () => {
     expect(await call.outcome).toMatchObject({ status: 0, messages: { length: 2 } });
   });
 
+  test("what a call waits for may come when the call is over and closed: nothing happens", async () => {
+    let renewed = (_ttl: number): void => {};
+    member.keepAlive = () => new Promise<number>((resolve) => (renewed = resolve));
+    const client = open();
+    const call = client.call("/etcdserverpb.Lease/LeaseKeepAlive", { "grpc-timeout": "50m" });
+    call.send(grpcMessage(protobufEncoder(m.LEASE_KEEP_ALIVE_REQUEST)({ id: "5" })));
+    call.end();
+    expect((await call.outcome).status).toBe(4);
+    await client.unary(KV_RANGE, rangeOf("a")); // the server, too, knows of the end
+    renewed(60);
+    expect((await client.unary(KV_RANGE, rangeOf("a"))).status).toBe(0);
+  });
+
   test("a watch ends when its client takes it back, or goes away", async () => {
     const client = open();
     const [one, two] = [client.call("/etcdserverpb.Watch/Watch"), client.call("/etcdserverpb.Watch/Watch")];

@@ -22,6 +22,7 @@ import type { Method, Service } from "../../core/api/v3/services.ts";
 import { errNoLeader, errTooManyRequests } from "../../core/errors.ts";
 import type { OnInternalError } from "../../core/api/error-table.ts";
 import type { Member } from "../../core/replica/member.ts";
+import { CallList } from "./call-list.ts";
 import { type CallHost, GrpcCall } from "./grpc-call.ts";
 import { type CallStarter, type MethodDeps, starterOf } from "./grpc-methods.ts";
 import { statusOf, timeoutMs } from "./grpc-status.ts";
@@ -191,7 +192,7 @@ export class GrpcServer {
     for (const timer of this.#timers) clearInterval(timer);
     const stopped = statusOf("unavailable", "etcdserver: server stopped");
     const closed = [...this.#sessions].map(([session, connection]) => {
-      for (const call of connection.calls) call.finish(stopped);
+      for (const call of connection.calls.all()) call.finish(stopped);
       return new Promise<void>((resolve) => {
         session.once("close", () => resolve());
         session.close();
@@ -352,7 +353,7 @@ class Connection implements CallHost {
   readonly unsentBytes: HeldBytes;
   readonly onInternalError: OnInternalError;
   readonly certificateName: string | undefined;
-  readonly calls = new Set<GrpcCall>();
+  readonly calls = new CallList();
   /** Of requests that are no gRPC and not whole yet. */
   bodies = 0;
   readonly #session: ServerHttp2Session;
