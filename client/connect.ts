@@ -57,7 +57,12 @@ export class Client implements RecipeContext {
 
 /** @throws QuorateError badField for an address that is none */
 export function connect(options: ConnectOptions | string): Client {
-  const given: ConnectOptions = typeof options === "string" ? { url: options } : options;
+  const { store, host } = openStore(typeof options === "string" ? { url: options } : options);
+  return new Client(store, host);
+}
+
+/** What a client stands on, for programs that speak a wire by themselves too. @throws QuorateError badField */
+export function openStore(given: ConnectOptions): { readonly store: HttpStore; readonly host: Host } {
   const { url, endpoints = url === undefined ? [] : [url], waitUntil, platform: place = platform } = given;
   const clock = new StoreClock(() => place.monotonicMs(), place.wallMs());
   const host: Host = {
@@ -82,5 +87,5 @@ export function connect(options: ConnectOptions | string): Client {
     token: given.token,
     retry: given.retry,
   });
-  return new Client(store, host);
+  return { store, host };
 }

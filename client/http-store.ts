@@ -85,7 +85,7 @@ export class HttpStore implements ClientStore {
   async range(request: RangeRequest, { signal, serializable = false, minRevision = 0 }: ReadOptions = {}): Promise<RangeResult & AsOf> {
     const wanted = serializable ? Math.max(minRevision, this.#seen) : minRevision;
     const ask = (anyMember: boolean) =>
-      this.#call(this.#options.wire.range(request, { serializable: anyMember, minRevision: wanted }), signal);
+      this.call(this.#options.wire.range(request, { serializable: anyMember, minRevision: wanted }), signal);
     let found = await ask(serializable);
     if (serializable && found.revision < wanted) found = await ask(false);
     if (found.revision < wanted) throw errFutureRevision({ revision: wanted });
@@ -94,7 +94,7 @@ export class HttpStore implements ClientStore {
 
   async txn(request: TxnRequest, { signal, idempotencyKey }: TxnOptions = {}): Promise<TxnResult & AsOf> {
     if (idempotencyKey !== undefined) checkIdempotencyKey(idempotencyKey);
-    return this.#noted(await this.#call(this.#options.wire.txn(request, idempotencyKey), signal));
+    return this.#noted(await this.call(this.#options.wire.txn(request, idempotencyKey), signal));
   }
 
   #noted<T extends AsOf>(result: T): T {
@@ -120,12 +120,12 @@ export class HttpStore implements ClientStore {
     const { wire } = this.#options;
     for (;;) {
       try {
-        return await this.#call(wire.grant(id, ttlSeconds), signal);
+        return await this.call(wire.grant(id, ttlSeconds), signal);
       } catch (error) {
         if (!isQuorateError(error) || error.reason !== "leaseExists") throw error;
       }
       try {
-        const granted = await this.#call(wire.keepAlive(id), signal);
+        const granted = await this.call(wire.keepAlive(id), signal);
         if (granted === ttlSeconds) return;
         throw errLeaseExists({ id, ttlSeconds: granted });
       } catch (error) {
@@ -136,22 +136,23 @@ export class HttpStore implements ClientStore {
   }
 
   keepAlive(id: LeaseId, { signal }: CallOptions = {}): Promise<number> {
-    return this.#call(this.#options.wire.keepAlive(id), signal);
+    return this.call(this.#options.wire.keepAlive(id), signal);
   }
 
   async revoke(id: LeaseId, { signal }: CallOptions = {}): Promise<void> {
     try {
-      await this.#call(this.#options.wire.revoke(id), signal);
+      await this.call(this.#options.wire.revoke(id), signal);
     } catch (error) {
       if (!isQuorateError(error) || error.reason !== "leaseNotFound") throw error;
     }
   }
 
   remaining(id: LeaseId, { signal }: CallOptions = {}): Promise<number> {
-    return this.#call(this.#options.wire.remaining(id), signal);
+    return this.call(this.#options.wire.remaining(id), signal);
   }
 
-  #call<T>(call: Call<T>, signal: AbortSignal | undefined): Promise<T> {
+  /** A call of the wire that is none of `Store`'s, with the same endpoints, repeats and token. @throws QuorateError */
+  call<T>(call: Call<T>, signal?: AbortSignal): Promise<T> {
     const alone = () => this.#untilAnswered(call, signal);
     if (this.#batcher === undefined || call.part === undefined) return alone();
     return unlessAborted(() => this.#batcher!.add(call.part!, call.repeatable, alone), signal);

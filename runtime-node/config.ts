@@ -4,6 +4,7 @@
  */
 import type { KeepAliveTimes } from "../adapters/grpc/grpc-server.ts";
 import type { AutoCompactionPolicy } from "../core/replica/auto-compaction.ts";
+import { CLIENT_VARIABLES } from "./commands/client-variables.ts";
 import { type NamedMember, parseInitialCluster, sameUrls } from "./cluster/initial-cluster.ts";
 import { parseDuration } from "./duration.ts";
 import { type SettingName, SETTING_NAMES, type Settings, metaOf, settingsSchema, variableOf } from "./settings.ts";
@@ -13,8 +14,8 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-/** Variables with our prefix that are no settings: of the benchmark, of the tests, of the client commands. */
-const OTHER_VARIABLES = /^QUORATE_((BENCH|TEST)_|(USER|PASSWORD)$)/;
+/** Variables with our prefix that are no settings: of the benchmark and the tests. */
+const OTHER_VARIABLES = /^QUORATE_(BENCH|TEST)_/;
 
 /**
  * @param flags values as they were given, by name without dashes
@@ -82,7 +83,7 @@ export function minLeaseTtlSeconds(settings: Settings): number {
 
 /** Names of variables that look like settings and are none: likely slips. */
 export function strangeVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
-  const known = new Set(SETTING_NAMES.map(variableOf));
+  const known = new Set([...SETTING_NAMES.map(variableOf), ...CLIENT_VARIABLES]);
   return Object.keys(environment).filter((name) => name.startsWith("QUORATE_") && !known.has(name) && !OTHER_VARIABLES.test(name));
 }
 

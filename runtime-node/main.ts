@@ -1,27 +1,29 @@
 /**
- * The command line: finds the command, reads its settings, runs it. What a person did wrong is told in one line, with exit code 2; what
- * went wrong while serving ends with 1.
+ * The command line: finds the command, loads it, runs it. What a person did wrong is told in one line; docs/reference/cli.md has the exit
+ * codes.
  */
-import { Command, CommanderError, Option } from "commander";
-import { ConfigError, readSettings } from "./config.ts";
-import { whyNotTaken } from "./etcd-flags.ts";
+import { Command, CommanderError, type Option } from "commander";
+import { CATALOGUE } from "./commands/catalogue.ts";
+import { globalOptions } from "./commands/client-settings.ts";
+import { EXIT } from "./commands/exit-codes.ts";
+import { ConfigError } from "./config.ts";
 import { packageVersion } from "./package-version.ts";
-import { SETTING_NAMES, type SettingName, defaultOf, isBoolean, metaOf, variableOf } from "./settings.ts";
-import { snapshotCommand } from "./snapshot/snapshot-command.ts";
 
-/** Of a wrong command line. */
+/** Of a wrong command line of what runs on a member's host; etcdctl's is another for the commands that it has. */
 const EXIT_USAGE = 2;
 
 const EXAMPLES = `
 Examples:
   quorate serve
       one member on 127.0.0.1:2379, with its data in ./quorate.data
-  quorate serve --listen-client-urls http://0.0.0.0:2379 --data-dir /var/lib/quorate
-  QUORATE_LOG_LEVEL=debug quorate serve --auto-compaction-retention=1h
+  quorate put greeting hello
+  quorate get greeting
+  quorate watch --prefix config/ -- ./reload.sh
 
   curl http://127.0.0.1:2379/v2/keys/greeting -XPUT -d value=hello
   curl http://127.0.0.1:2379/v2/keys/greeting
-`;
+
+quorate COMMAND --help tells more of each.`;
 
 /** @param args what follows the name of the command on the command line */
 export async function main(args: readonly string[]): Promise<void> {
@@ -29,11 +31,14 @@ export async function main(args: readonly string[]): Promise<void> {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
   });
+  const name = nameIn(args);
+  const onCluster = name !== undefined && CATALOGUE[name]?.onCluster === true;
   try {
-    refuseFlagsOfEtcd(args);
-    await createProgram().parseAsync(withDoubleDashes(args), { from: "user" });
+    const program = await programFor(name);
+    await program.parseAsync(await argumentsFor(name, args, program), { from: "user" });
   } catch (error) {
-    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+    const usage = onCluster ? EXIT.usage : EXIT_USAGE;
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : usage;
     else if (error instanceof ConfigError) {
       console.error(`quorate: ${error.message}`);
       process.exitCode = EXIT_USAGE;
@@ -41,60 +46,53 @@ export async function main(args: readonly string[]): Promise<void> {
   }
 }
 
-/** Go's flags may begin with one dash. */
-function withDoubleDashes(args: readonly string[]): string[] {
-  const names = new Set<string>(SETTING_NAMES);
-  return args.map((arg) => (/^-[a-z]/.test(arg) && names.has(arg.slice(1).split("=")[0]!) ? "-" + arg : arg));
-}
-
-function createProgram(): Command {
+/** The program with the named command; with the names of the others, but not their modules. */
+export async function programFor(name: string | undefined): Promise<Command> {
   const program = new Command("quorate");
   program
     .description("A coordination store: etcd's guarantees and wire formats, reachable from anything that can fetch.")
     .version(packageVersion(), "-V, --version", "print the version")
     .exitOverride()
-    .showHelpAfterError("(quorate --help, or quorate serve --help, tells what there is)")
+    .showHelpAfterError(`(quorate --help, or quorate ${name ?? "serve"} --help, tells what there is)`)
     .addHelpText("after", EXAMPLES);
-  program.addCommand(serveCommand());
-  program.addCommand(snapshotCommand());
+  for (const [key, entry] of Object.entries(CATALOGUE)) {
+    if (key !== name) program.addCommand(new Command(key).description(entry.summary));
+    else {
+      program.addCommand((await entry.load()).command());
+      if (entry.onCluster === true) for (const option of globalOptions()) program.addOption(option.helpGroup("Cluster:"));
+    }
+  }
   return program;
 }
 
-function serveCommand(): Command {
-  const command = new Command("serve").description("run a member").exitOverride().allowExcessArguments(false);
-  command.configureHelp({ optionDescription: (option) => option.description });
-  for (const name of SETTING_NAMES) command.addOption(optionOf(name));
-  command.addHelpText("after", EXAMPLES);
-  command.action(async () => {
-    const flags = SETTING_NAMES.map((name) => [name, command.getOptionValue(attributeOf(name)) as unknown]);
-    const settings = readSettings(Object.fromEntries(flags), process.env);
-    const { serve } = await import("./serve.ts");
-    await serve(settings);
-  });
-  return command;
-}
-
-/** commander's name for the value of an option. */
-const attributeOf = (name: SettingName): string => new Option(`--${name}`).attributeName();
-
-function optionOf(name: SettingName): Option {
-  const { placeholder, description, group } = metaOf(name);
-  const option = new Option(isBoolean(name) ? `--${name} [${placeholder}]` : `--${name} <${placeholder}>`, helpOf(name, description));
-  option.helpGroup(`${group}:`);
-  if (isBoolean(name)) option.preset("true");
-  return option;
-}
-
-function helpOf(name: SettingName, description: string): string {
-  const value = defaultOf(name);
-  return `${description}${value === undefined ? "" : ` Default: ${value}.`} (${variableOf(name)})`;
-}
-
-/** @throws ConfigError for a flag of etcd that has no effect here, or not yet */
-function refuseFlagsOfEtcd(argv: readonly string[]): void {
-  for (const arg of argv) {
-    const name = /^--?([a-z][a-z0-9-]*)/.exec(arg)?.[1];
-    const reason = name === undefined ? undefined : whyNotTaken(name);
-    if (reason !== undefined) throw new ConfigError(`--${name} is not taken: ${reason}`);
+/** The first word that is no flag, nor the value of one that every client command has. */
+function nameIn(args: readonly string[]): string | undefined {
+  const withValue = new Set(globalOptions().flatMap(({ required, long, short }) => (required ? [long, short] : [])));
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at]!;
+    if (!arg.startsWith("-")) return arg;
+    if (withValue.has(arg)) at++;
   }
+  return undefined;
+}
+
+async function argumentsFor(name: string | undefined, args: readonly string[], program: Command): Promise<string[]> {
+  if (name === "serve") return (await import("./commands/serve.ts")).serveArguments(args);
+  return name !== undefined && CATALOGUE[name]?.onCluster === true ? asGoHasThem(args, program) : [...args];
+}
+
+/** Go's flags may be written `--prefix=true`, `--prefix=false` and `-w=json`. */
+function asGoHasThem(args: readonly string[], program: Command): string[] {
+  const all = (command: Command): readonly Option[] => [...command.options, ...command.commands.flatMap(all)];
+  const options = all(program);
+  const marks = new Set(options.flatMap((option) => (option.isBoolean() ? [option.long] : [])));
+  const end = args.indexOf("--");
+  const own = end < 0 ? args : args.slice(0, end);
+  const written = own.flatMap((arg) => {
+    const mark = /^(--[a-z0-9-]+)=(true|false)$/.exec(arg);
+    if (mark !== null && marks.has(mark[1]))
+      return mark[2] === "true" ? [mark[1]!] : marks.has(`--no-${mark[1]!.slice(2)}`) ? [`--no-${mark[1]!.slice(2)}`] : [];
+    return [arg.replace(/^-([a-z])=/, "-$1")];
+  });
+  return end < 0 ? written : [...written, ...args.slice(end)];
 }

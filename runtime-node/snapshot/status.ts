@@ -1,4 +1,5 @@
 /** What `quorate snapshot status` prints: etcdctl's four columns, then where in the life of its cluster the backup stands. */
+import { tableOf } from "../commands/table.ts";
 import type { Backup } from "./backup-file.ts";
 
 export const STATUS_FORMATS = ["simple", "json", "table"] as const;
@@ -19,7 +20,7 @@ export function formatStatus({ header, state, bytes }: Backup, format: StatusFor
     BigInt(clusterId).toString(16),
   ];
   if (format === "simple") return cells.join(", ");
-  return table(["HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "INDEX", "TERM", "CLUSTER ID"], cells);
+  return tableOf({ heads: ["HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "INDEX", "TERM", "CLUSTER ID"], rows: [cells] });
 }
 
 /** As etcdctl writes sizes: powers of 1000, one digit after the point below 10. */
@@ -35,19 +36,4 @@ export function humanBytes(bytes: number): string {
 function halfToEven(value: number): number {
   const whole = Math.floor(value);
   return value - whole === 0.5 && whole % 2 === 0 ? whole : Math.round(value);
-}
-
-/** Headings centred, values to the right, as etcdctl's. */
-function table(heads: readonly string[], cells: readonly string[]): string {
-  const widths = heads.map((head, at) => Math.max(head.length, cells[at]!.length));
-  const rule = `+${widths.map((width) => "-".repeat(width + 2)).join("+")}+`;
-  const centred = (text: string, width: number): string => text.padStart(text.length + Math.floor((width - text.length) / 2)).padEnd(width);
-  const line = (texts: readonly string[]): string => `| ${texts.join(" | ")} |`;
-  return [
-    rule,
-    line(heads.map((head, at) => centred(head, widths[at]!))),
-    rule,
-    line(cells.map((cell, at) => cell.padStart(widths[at]!))),
-    rule,
-  ].join("\n");
 }
