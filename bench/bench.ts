@@ -21,6 +21,8 @@ import { oneConnection, throughput } from "./workloads/throughput.ts";
 import { grpcThroughput } from "./workloads/grpc.ts";
 import { waiters } from "./workloads/waiters.ts";
 import { watchScale } from "./workloads/watch-scale.ts";
+import { workerdBinary } from "../runtime-worker/local/workerd.ts";
+import { worker } from "./workloads/worker.ts";
 import { GRPC_FAN_OUTS, JSON_FAN_OUTS, watchFanOut } from "./workloads/watch-fan-out.ts";
 
 const OTHER_WORKLOADS = [
@@ -38,6 +40,7 @@ const OTHER_WORKLOADS = [
   "cluster",
   "failover",
   "transfer",
+  "worker",
 ] as const;
 const ALL: readonly string[] = [...UNARY_WORKLOADS, ...OTHER_WORKLOADS];
 
@@ -70,6 +73,8 @@ if (chosen("waiters")) rows.push(...(await waiters({ progress })));
 if (chosen("leases")) rows.push(...(await leases({ progress })));
 if (chosen("cluster")) rows.push(...(await clusterThroughput({ rounds, seconds, progress })));
 if (chosen("transfer")) rows.push(...(await snapshotTransfer({ progress })));
+if (chosen("worker") && workerdBinary() !== undefined) rows.push(...(await worker({ rounds, seconds, progress })));
+else if (chosen("worker")) progress("no workerd for this machine: no rows for Workers");
 if (chosen("failover")) rows.push(...(await failover({ progress })));
 if (chosen("snapshot")) rows.push(...(await snapshotPause({ progress })));
 

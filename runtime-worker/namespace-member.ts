@@ -92,6 +92,8 @@ export class NamespaceMember {
         identity: birth.identity,
         appliedIndex: state.load().appliedIndex,
         meta: { name: "default", peerUrls: [], clientUrls: [] },
+        // Requests that are there already share the transaction, and its way to be durable.
+        defer: (task) => void after(0, task),
       }),
       storage: state,
       deadlines: new SqlLeaseDeadlines(storage),

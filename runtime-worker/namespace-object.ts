@@ -1,20 +1,21 @@
 /**
- * One namespace as a Durable Object: the events of the platform, handed to the member behind them. Requests come from worker.ts alone, which
- * has taken the namespace out of the URL.
+ * One namespace as a Durable Object: the events of the platform, handed to the member behind them. Requests come from worker.ts alone.
  */
 import { pathAndQuery, toResponse } from "../core/api/exchange-fetch.ts";
 import type { ApiReply } from "../core/api/exchange.ts";
+import { assert } from "../core/invariant.ts";
 import { administer } from "./administration.ts";
 import { HibernatingSockets } from "./hibernating-sockets.ts";
 import { NamespaceMember } from "./namespace-member.ts";
-import { BASE_HEADER, INTERNAL_HEADER, NAME_HEADER } from "./internal-headers.ts";
 import { log } from "./log.ts";
-import { type Env, settingsOf } from "./settings.ts";
+import { ADMIN_PATH, type Chosen, namespaceOf, originOf } from "./namespaces.ts";
+import { type Env, type Settings, settingsOf } from "./settings.ts";
 import { VERSION } from "./version.ts";
 
 interface Open {
   readonly member: NamespaceMember;
   readonly sockets: HibernatingSockets;
+  readonly settings: Settings;
 }
 
 export class QuorateNamespace {
@@ -35,9 +36,10 @@ export class QuorateNamespace {
   async #open(): Promise<Open> {
     const onError = (error: unknown, where: Readonly<Record<string, unknown>>): void =>
       log("error", "a request failed", { namespace: this.#name, ...where, error });
+    const settings = settingsOf(this.#env);
     const member = await NamespaceMember.open({
       storage: this.#state.storage,
-      settings: settingsOf(this.#env),
+      settings,
       version: VERSION,
       clientUrl: () => this.#clientUrl,
       onError,
@@ -56,16 +58,25 @@ export class QuorateNamespace {
       onError: (error) => onError(error, { what: "a WebSocket" }),
     });
     await sockets.resume(this.#state.getWebSockets());
-    return { member, sockets };
+    return { member, sockets, settings };
   }
 
-  async fetch(request: Request): Promise<Response> {
-    const { member, sockets } = await this.#opened;
-    this.#name = request.headers.get(NAME_HEADER);
-    this.#clientUrl ??= request.headers.get(BASE_HEADER);
+  /** Only worker.ts sends requests here, those under `/admin` after it has checked who asks. */
+  async fetch(sent: Request): Promise<Response> {
+    const { member, sockets, settings } = await this.#opened;
+    const { path, query } = pathAndQuery(sent.url);
+    const [, administered] = ADMIN_PATH.exec(path) ?? [];
+    const chosen = namespaceOf(sent, settings);
+    assert(administered !== undefined || "name" in chosen, () => `a request of no namespace came to one: ${path}`);
+    const request =
+      "name" in chosen && chosen.path !== path
+        ? new Request(originOf(sent.url) + chosen.path + (query === "" ? "" : `?${query}`), sent)
+        : sent;
+    this.#name ??= administered ?? (chosen as Chosen).name;
+    this.#clientUrl ??= originOf(sent.url) + (request === sent ? "" : `/ns/${this.#name}`);
     if (member.isNew) this.#enlist();
     try {
-      if (request.headers.has(INTERNAL_HEADER)) return await administer(request, member, this.#state.storage);
+      if (administered !== undefined) return await administer(request, member, this.#state.storage);
       if (sockets.accepts(request)) {
         const opened = await sockets.open(request, (socket) => this.#state.acceptWebSocket(socket));
         return "status" in opened ? plain(opened, request, member) : new Response(null, { status: 101, webSocket: opened });

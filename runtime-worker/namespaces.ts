@@ -2,9 +2,12 @@
  * Which namespace a request is for, in this order: the path `/ns/NAME/…`, the header `Quorate-Namespace`, the host name `NAME.SUFFIX`; else
  * `default`. A namespace is one Durable Object: a keyspace with its own revisions, leases, users and quota.
  */
+import { pathAndQuery } from "../core/api/exchange-fetch.ts";
 import type { Settings } from "./settings.ts";
 
-export const NAMESPACE_HEADER = "quorate-namespace";
+const HEADER = "quorate-namespace";
+/** The list, and one of it. */
+export const ADMIN_PATH = /^\/admin\/namespaces(?:\/([^/]+))?$/;
 const DEFAULT = "default";
 /** As a label of a host name, so that each way to name one can name them all. */
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -36,4 +39,13 @@ export function chooseNamespace(
   }
   if (names !== null && !names.has(name)) return { status: 404, why: `namespace ${JSON.stringify(name)} is none of this Worker's` };
   return { name, path: inPath === undefined ? path : (rest ?? "/") };
+}
+
+/** `http://host:port` of a URL. */
+export const originOf = (url: string): string => url.slice(0, url.indexOf("/", url.indexOf("://") + 3));
+
+/** As `chooseNamespace`, of a request as it came. */
+export function namespaceOf(request: Request, settings: Pick<Settings, "hostSuffix" | "names">): Chosen | NotChosen {
+  const host = originOf(request.url).replace(/^\w+:\/\//, "");
+  return chooseNamespace(pathAndQuery(request.url).path, { header: request.headers.get(HEADER), host }, settings);
 }

@@ -4,10 +4,9 @@
  */
 import { pathAndQuery } from "../core/api/exchange-fetch.ts";
 import { QuorateDirectory } from "./directory-object.ts";
-import { BASE_HEADER, INTERNAL_HEADER, INTERNAL_HEADERS, NAME_HEADER } from "./internal-headers.ts";
 import { log } from "./log.ts";
 import { QuorateNamespace } from "./namespace-object.ts";
-import { NAMESPACE_HEADER, chooseNamespace } from "./namespaces.ts";
+import { ADMIN_PATH, chooseNamespace, namespaceOf } from "./namespaces.ts";
 import { refusal } from "./refusal.ts";
 import { type Env, SettingError, type Settings, settingsOf } from "./settings.ts";
 
@@ -19,7 +18,7 @@ const STREAMS = /^\/(v3\/(watch|lease\/keepalive|maintenance\/snapshot)|v2\/keys
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     try {
-      return await answer(request, env, settingsOf(env));
+      return await answer(request, env, settingsIn(env));
     } catch (error) {
       if (error instanceof SettingError) return refusal(500, "bad_setting", error.message);
       log("error", "a request failed", { url: pathAndQuery(request.url).path, error });
@@ -28,19 +27,25 @@ export default {
   },
 };
 
+/** Module state: what is the same for all requests of an isolate. Names are few, or all are forgotten. */
+const settingsBy = new WeakMap<Env, Settings>();
+const idsBy = new Map<string, DurableObjectId>();
+const IDS_MAX = 10_000;
+
+function settingsIn(env: Env): Settings {
+  let settings = settingsBy.get(env);
+  if (settings === undefined) settingsBy.set(env, (settings = settingsOf(env)));
+  return settings;
+}
+
 async function answer(request: Request, env: Env, settings: Settings): Promise<Response> {
   if (request.headers.get("content-type")?.startsWith("application/grpc") === true) return noGrpc();
-  const { path, query } = pathAndQuery(request.url);
+  const { path } = pathAndQuery(request.url);
   if (path === "/admin" || path.startsWith("/admin/")) return administer(request, path, { env, settings });
-  const url = new URL(request.url);
-  const chosen = chooseNamespace(path, { header: request.headers.get(NAMESPACE_HEADER), host: url.host }, settings);
+  const chosen = namespaceOf(request, settings);
   if ("why" in chosen) return refusal(chosen.status, chosen.status === 404 ? "no_such_namespace" : "bad_field", chosen.why);
-  const base = url.origin + (chosen.path === path ? "" : `/ns/${chosen.name}`);
-  const passed = new Request(`${url.origin}${chosen.path}${query === "" ? "" : `?${query}`}`, request);
-  for (const name of INTERNAL_HEADERS) passed.headers.delete(name);
-  passed.headers.set(NAME_HEADER, chosen.name);
-  passed.headers.set(BASE_HEADER, base);
-  const response = await objectOf(chosen.name, { env, settings }).fetch(passed);
+  // As it is: the object finds its name in it by the same rule, and making another request would be half the work of this Worker.
+  const response = await objectOf(chosen.name, { env, settings }).fetch(request);
   return STREAMS.test(chosen.path) ? uncompressed(response) : response;
 }
 
@@ -52,7 +57,12 @@ interface Deployment {
 function objectOf(name: string, { env, settings }: Deployment): DurableObjectStub {
   const { jurisdiction, locationHint } = settings;
   const namespaces = jurisdiction === null ? env.NAMESPACES : env.NAMESPACES.jurisdiction(jurisdiction);
-  return namespaces.get(namespaces.idFromName(name), locationHint === null ? {} : { locationHint });
+  let id = idsBy.get(name);
+  if (id === undefined) {
+    if (idsBy.size >= IDS_MAX) idsBy.clear();
+    idsBy.set(name, (id = namespaces.idFromName(name)));
+  }
+  return namespaces.get(id, locationHint === null ? {} : { locationHint });
 }
 
 function uncompressed(response: Response): Response {
@@ -79,15 +89,12 @@ async function administer(request: Request, path: string, deployment: Deployment
   if (!(await isSame(request.headers.get("authorization") ?? "", `Bearer ${adminToken}`))) {
     return refusal(401, "unauthenticated", "wanted: Authorization: Bearer ADMIN_TOKEN", { "www-authenticate": "Bearer" });
   }
-  const [, name] = /^\/admin\/namespaces(?:\/([^/]+))?$/.exec(path) ?? [null];
+  const [, name] = ADMIN_PATH.exec(path) ?? [null];
   if (name === null) return refusal(404, "nothing_there", "there is /admin/namespaces and /admin/namespaces/NAME");
   if (name === undefined) return list(request, deployment);
   const chosen = chooseNamespace(`/ns/${name}/`, { header: null, host: "" }, deployment.settings);
   if ("why" in chosen) return refusal(chosen.status, "bad_field", chosen.why);
-  const passed = new Request(request.url, request);
-  passed.headers.set(INTERNAL_HEADER, "1");
-  passed.headers.set(NAME_HEADER, chosen.name);
-  return objectOf(chosen.name, deployment).fetch(passed);
+  return objectOf(chosen.name, deployment).fetch(request);
 }
 
 function list(request: Request, { env }: Deployment): Promise<Response> | Response {

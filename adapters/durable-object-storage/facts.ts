@@ -15,16 +15,20 @@ export function readFact(sql: SqlDatabase, name: string): string | undefined {
   return rows.length === 0 ? undefined : rows.map(({ body }) => String(body)).join("");
 }
 
+/** Of text that always fits into one piece. */
+export function writeShortFact(sql: SqlDatabase, name: string, text: string): void {
+  writePiece(sql, name, 0, text);
+}
+
+function writePiece(sql: SqlDatabase, name: string, piece: number, body: string): void {
+  const query = "INSERT INTO facts (name, piece, body) VALUES (?, ?, ?) ON CONFLICT (name, piece) DO UPDATE SET body = excluded.body";
+  sql.exec(query, name, piece, body);
+}
+
 export function writeFact(sql: SqlDatabase, name: string, text: string): void {
   let piece = 0;
   for (let at = 0; at === 0 || at < text.length; at += TEXT_PIECE_CHARS) {
-    const body = text.slice(at, at + TEXT_PIECE_CHARS);
-    sql.exec(
-      "INSERT INTO facts (name, piece, body) VALUES (?, ?, ?) ON CONFLICT (name, piece) DO UPDATE SET body = excluded.body",
-      name,
-      piece++,
-      body,
-    );
+    writePiece(sql, name, piece++, text.slice(at, at + TEXT_PIECE_CHARS));
   }
   // Only text that was longer before leaves pieces behind.
   sql.exec("DELETE FROM facts WHERE name = ? AND piece >= ?", name, piece);

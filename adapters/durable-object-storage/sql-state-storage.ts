@@ -4,7 +4,7 @@
  */
 import type { Alarm } from "../../core/store/command.ts";
 import type { StateFacts, StateStorage } from "../../core/store/state-storage-port.ts";
-import { readFacts, removeFact, writeFact } from "./facts.ts";
+import { readFacts, removeFact, writeFact, writeShortFact } from "./facts.ts";
 import { prepareTables } from "./schema.ts";
 import type { SqlTransactions } from "./sql-database.ts";
 import { type LeaseTotals, NO_LEASES, SqlLeaseTable } from "./sql-lease-table.ts";
@@ -71,6 +71,6 @@ export class SqlStateStorage implements StateStorage {
       leases: this.leases.totals(),
       sessions: this.sessions.totals(),
     };
-    writeFact(this.#db.sql, "totals", JSON.stringify(totals));
+    writeShortFact(this.#db.sql, "totals", JSON.stringify(totals));
   }
 }

@@ -79,6 +79,8 @@ export class SqlVersionStore implements StateVersions {
   #pins = 0;
   #pending: KeyValue[] = [];
   #pendingFreed = 0;
+  /** The newest version that was read last: a write of the same key often follows. Forgotten with each change. */
+  #found: { readonly key: Bytes; readonly kv: KeyValue | undefined } | null = null;
 
   constructor(db: SqlTransactions, host: VersionStoreHost) {
     this.#db = db;
@@ -103,6 +105,7 @@ export class SqlVersionStore implements StateVersions {
     this.#freedPart = 0;
     this.#pending = [];
     this.#pendingFreed = 0;
+    this.#found = null;
   }
 
   get revision(): number {
@@ -134,10 +137,13 @@ export class SqlVersionStore implements StateVersions {
 
   /** The newest version at or before a revision, null for all of them; tombstones too. */
   #newestAt(key: Bytes, past: number | null): KeyValue | undefined {
+    if (past === null && this.#found?.key === key) return this.#found.kv;
     const [row] = this.#sql
       .exec(`SELECT ${COLUMNS} FROM versions WHERE key = ? AND mod <= ? ORDER BY mod DESC LIMIT 1`, blob(key), past ?? this.#revision + 1)
       .toArray();
-    return row === undefined ? undefined : versionOf(row);
+    const kv = row === undefined ? undefined : versionOf(row);
+    if (past === null) this.#found = { key, kv };
+    return kv;
   }
 
   #version(key: ArrayBuffer, revision: number): KeyValue | undefined {
@@ -257,6 +263,7 @@ export class SqlVersionStore implements StateVersions {
     const [was, is] = [old !== undefined && isLive(old), isLive(kv)];
     const again = old?.modRevision === kv.modRevision;
     const key = blob(kv.key);
+    this.#found = null;
     if (is) {
       const place = was ? "UPDATE live SET mod = ?2 WHERE key = ?1" : "INSERT INTO live (key, mod) VALUES (?1, ?2)";
       if (!was || !again) this.#sql.exec(place, key, kv.modRevision);
@@ -361,6 +368,7 @@ export class SqlVersionStore implements StateVersions {
   }
 
   #freeSome(budget: number): boolean {
+    this.#found = null;
     let left = budget;
     while (this.#freedTo < this.#compacted) {
       const revision = this.#freedTo + 1;

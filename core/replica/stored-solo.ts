@@ -33,6 +33,8 @@ export interface StoredSoloOptions {
   readonly appliedIndex: Index;
   /** How this member is listed. */
   readonly meta: MemberMeta;
+  /** See `SoloOptions.defer`. Default: after the present task. */
+  readonly defer?: (task: () => void) => void;
 }
 
 export class StoredSolo implements Consensus {
@@ -73,7 +75,8 @@ export class StoredSolo implements Consensus {
     this.#pendingBytes += data.length;
     if (this.#syncing === null && !this.#flushPlanned) {
       this.#flushPlanned = true;
-      queueMicrotask(() => {
+      const defer = this.#options.defer ?? queueMicrotask;
+      defer(() => {
         this.#flushPlanned = false;
         if (this.#syncing === null) this.#write();
       });
