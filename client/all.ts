@@ -50,7 +50,7 @@ import { type Codec, text } from "./values.ts";
 export * from "./client.ts";
 
 /** Messages that are put into a queue at their times: a cron expression, or every so often. */
-export interface ScheduleSpec extends Pick<Schedule, "cron" | "timeZone" | "queue"> {
+export interface ScheduleSpec extends Pick<Schedule, "cron" | "tz" | "queue"> {
   /** Instead of `cron`; at least 1 s. */
   readonly every?: Duration;
   /** Of each message; default: nothing. */

@@ -3,7 +3,7 @@ import { Cron } from "croner";
 import type { NextTick } from "../../core/recipes/schedule.ts";
 
 /** @throws Error in the words of the parser */
-export const nextTick: NextTick = ({ cron, everyMs, timeZone = "UTC" }, afterMs) => {
+export const nextTick: NextTick = ({ cron, everyMs, tz = "UTC" }, afterMs) => {
   if (everyMs !== undefined) return afterMs + everyMs;
-  return new Cron(cron!, { timezone: timeZone, paused: true }).nextRun(new Date(afterMs))?.getTime() ?? null;
+  return new Cron(cron!, { timezone: tz, paused: true }).nextRun(new Date(afterMs))?.getTime() ?? null;
 };

@@ -84,6 +84,16 @@ describe("adding", () => {
   });
 });
 
+test("a counter is set once also when the answer is lost", async () => {
+  await withEachFault(
+    async (one, { context }) => {
+      const set = await one.run(setCounter(context, "c", 5n, 0));
+      return [set.value, (await one.run(setCounter(context, "c", 6n, set.revision))).value];
+    },
+    (values) => expect(values).toEqual([5n, 6n]),
+  );
+});
+
 test("a counter is set if it is as it was, and deleted", async () => {
   const { context } = lab.client();
   const { revision } = await lab.run(setCounter(context, "c", 5n, 0));

@@ -11,6 +11,7 @@ import type { KeyValue } from "../store/command.ts";
 import type { AsOf, Host, ReadOptions, RecipeContext } from "./client-port.ts";
 import { type Once, once } from "./dedup.ts";
 import { prefixOf } from "./names.ts";
+import { putAt } from "./put-at.ts";
 import { repeat } from "./repeat.ts";
 import { deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, txnOf } from "./requests.ts";
 
@@ -121,11 +122,10 @@ export async function readCounter(
 export async function setCounter(context: RecipeContext, name: string, value: bigint, ifRevision?: number): Promise<Count> {
   const key = keyOf(name);
   if (value < INT64_MIN || value > INT64_MAX) throw errBadField("value", "value: must be a signed 64-bit number");
-  const compare = ifRevision === undefined ? [] : [modifiedAt(key, ifRevision)];
-  const write = [deleteOp(keysUnder(prefixOf(KIND, name))), putOp(key, ascii(value.toString()))];
-  const { succeeded, revision } = await repeat(context, () => context.store.txn(txnOf(compare, write)));
-  if (!succeeded) throw errConflict("the counter has been changed");
-  return { value, revision };
+  const before = [deleteOp(keysUnder(prefixOf(KIND, name)))];
+  const put = await putAt(context, key, ascii(value.toString()), { ifRevision, before });
+  if (!put.done) throw errConflict("the counter has been changed");
+  return { value, revision: put.revision };
 }
 
 /** It is 0 afterwards. */

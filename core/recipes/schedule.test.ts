@@ -138,7 +138,7 @@ describe("a queue with a bound", () => {
 
 test("cron expressions are those of a time zone", () => {
   const at = (text: string): number => Date.parse(text);
-  expect(nextTick({ ...EVERY, everyMs: undefined, cron: "30 4 * * *", timeZone: "Europe/Berlin" }, at("2026-07-01T00:00:00Z"))).toBe(
+  expect(nextTick({ ...EVERY, everyMs: undefined, cron: "30 4 * * *", tz: "Europe/Berlin" }, at("2026-07-01T00:00:00Z"))).toBe(
     at("2026-07-01T02:30:00Z"),
   );
   expect(nextTick({ ...EVERY, everyMs: undefined, cron: "*/5 * * * * *" }, at("2026-07-01T00:00:01Z"))).toBe(at("2026-07-01T00:00:05Z"));

@@ -32,7 +32,7 @@ export interface Schedule {
   readonly cron?: string | undefined;
   readonly everyMs?: number | undefined;
   /** Of the cron expression: a name such as `Europe/Berlin`. Default UTC. */
-  readonly timeZone?: string | undefined;
+  readonly tz?: string | undefined;
   readonly queue: string;
   readonly body: string;
   /** After a time in which nobody could fire: nothing for the ticks that were missed, one message for all of them, or one for each. */

@@ -12,8 +12,9 @@ import { errBadField, errConflict } from "../errors.ts";
 import type { LeaseId } from "../store/command.ts";
 import type { AsOf, CallOptions, ReadOptions, RecipeContext } from "./client-port.ts";
 import { nameOfSegment, prefixOf, segmentOf } from "./names.ts";
+import { putAt } from "./put-at.ts";
 import { repeat } from "./repeat.ts";
-import { deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, txnOf } from "./requests.ts";
+import { deleteOp, foundAt, keysUnder, oneKey, putOp, rangeOp, txnOf } from "./requests.ts";
 
 const KIND = "tasks";
 const NOTE_CHARS_MAX = 1_000;
@@ -46,10 +47,9 @@ export interface TaskState extends AsOf {
  */
 export async function directTask(context: RecipeContext, name: string, spec: Bytes, ifRevision?: number): Promise<AsOf> {
   const key = keyOf(name, "spec");
-  const compare = ifRevision === undefined ? [] : [modifiedAt(key, ifRevision)];
-  const { succeeded, revision } = await repeat(context, () => context.store.txn(txnOf(compare, [putOp(key, spec)])));
-  if (!succeeded) throw errConflict("the task has been changed");
-  return { revision };
+  const put = await putAt(context, key, spec, { ifRevision });
+  if (!put.done) throw errConflict("the task has been changed");
+  return { revision: put.revision };
 }
 
 /**

@@ -14,6 +14,7 @@ import type { KeyValue, Operation } from "../store/command.ts";
 import type { AsOf, CallOptions, Host, ReadOptions, RecipeContext } from "./client-port.ts";
 import { once } from "./dedup.ts";
 import { prefixOf, rev20, revisionAt, segmentOf } from "./names.ts";
+import { putAt } from "./put-at.ts";
 import { repeat } from "./repeat.ts";
 import { appendOp, deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 import { type SharedLease, withSharedLease } from "./shared-lease.ts";
@@ -214,15 +215,9 @@ export async function moveCursor(
 ): Promise<Cursor> {
   if (!Number.isSafeInteger(after) || after < 0) throw errBadField("after", "after: must be the number of an event");
   const key = cursorKey(name, consumer);
-  const value = ascii(after.toString());
-  const request = txnOf([modifiedAt(key, from.modRevision)], [putOp(key, value)], [rangeOp(oneKey(key))]);
-  let tries = 0;
-  const result = await repeat(context, () => (tries++, context.store.txn(request, { signal })), { signal });
-  if (result.succeeded) return { after, modRevision: result.revision };
-  const [now] = foundAt(result, 0);
-  // A try before may have moved it there, unheard.
-  if (tries > 1 && now?.value === value && now.modRevision > from.modRevision) return { after, modRevision: now.modRevision };
-  throw errConflict("somebody else has moved the cursor", { after: Number(now?.value ?? 0) });
+  const put = await putAt(context, key, ascii(after.toString()), { ifRevision: from.modRevision, signal });
+  if (!put.done) throw errConflict("somebody else has moved the cursor", { after: Number(put.now?.value ?? 0) });
+  return { after, modRevision: put.revision };
 }
 
 /** The consumer begins anew. */

@@ -70,6 +70,19 @@ describe("locks", () => {
     expect((await ask("GET", "/v1/kv/guarded")).text).toBe("1");
   });
 
+  test("a guarded transaction of a former holder is 409, whatever it would do otherwise", async () => {
+    const hold = await json(201, "POST", "/v1/locks/txn");
+    const sent = {
+      headers: { "quorate-guard": String(hold["guard"]) },
+      body: JSON.stringify({ success: [{ op: "append", prefix: "txn/", value: "1" }], failure: [{ op: "put", key: "other", value: "1" }] }),
+    };
+    expect(await json(200, "POST", "/v1/txn", sent)).toMatchObject({ succeeded: true, results: [{ op: "append" }] });
+    await json(204, "DELETE", `/v1/locks/txn/${String(hold["lease"])}`);
+    expect(await json(409, "POST", "/v1/txn", sent)).toMatchObject({ code: "stale_holder" });
+    expect(await json(200, "GET", "/v1/kv/txn/?prefix")).toMatchObject({ count: 1 });
+    await json(404, "GET", "/v1/kv/other");
+  });
+
   test("a ticket keeps the place for a chain of short requests", async () => {
     const first = await json(201, "POST", "/v1/locks/chain");
     const ticket = await json(202, "POST", "/v1/locks/chain?queue=1&id=815");

@@ -62,6 +62,27 @@ test("a message is acknowledged by the write that it leads to, or neither happen
   expect((await take("pay"))[0]?.body).toBe("order 8"); // the group is free again
 });
 
+test("a transaction acknowledges with what it does, and not with what it does otherwise", async () => {
+  await ask("POST", "/v1/queues/both", "order 9");
+  const [message] = await take("both");
+  const txn = (than: boolean, receipt: string) =>
+    ask(
+      "POST",
+      "/v1/txn",
+      JSON.stringify({
+        compare: [{ key: "paid/9", than }],
+        success: [{ op: "put", key: "paid/9", value: "yes" }],
+        failure: [{ op: "get", key: "paid/9" }],
+      }),
+      { "quorate-ack": receipt },
+    );
+  expect(await (await txn(true, message!.receipt)).json()).toMatchObject({ succeeded: false, results: [{ op: "get" }] });
+  expect(await (await txn(false, message!.receipt)).json()).toMatchObject({ succeeded: true, results: [{ op: "put" }] });
+  const again = await txn(true, message!.receipt);
+  expect([again.status, ((await again.json()) as { code: string }).code]).toEqual([409, "receipt_expired"]);
+  expect(await (await ask("GET", "/v1/queues/both")).json()).toMatchObject({ visible: 0, inFlight: 0 });
+});
+
 test("a schedule puts its message at its time", async () => {
   await ask("PUT", "/v1/schedules/often", JSON.stringify({ every: "1s", queue: "ticks", body: "tick" }));
   expect((await take("ticks", "?wait=30s"))[0]?.body).toBe("tick");

@@ -37,7 +37,7 @@ export const TOPIC_SAMPLES: readonly Sample[] = [
   {
     method: "PUT",
     path: CURSOR,
-    status: 409,
+    status: 412,
     request: () => ({ path: "/v1/topics/news/cursors/mail", body: { after: 6 }, headers: { "if-match": '"0"' } }),
   },
   { method: "GET", path: CURSOR, status: 200, request: () => ({ path: "/v1/topics/news/cursors/mail" }) },

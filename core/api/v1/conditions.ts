@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { type Bytes, EMPTY } from "../../bytes/bytes.ts";
-import { type QuorateError, errBadField, errPreconditionFailed, errReceiptExpired, errStaleHolder } from "../../errors.ts";
+import { QuorateError, errBadField, errPreconditionFailed, errReceiptExpired, errStaleHolder, isQuorateError } from "../../errors.ts";
 import { acknowledging } from "../../recipes/queue-flight.ts";
 import { createdAt, modifiedAt, oneKey, rangeOp } from "../../recipes/requests.ts";
 import type { Compare, Operation, OperationResult } from "../../store/command.ts";
@@ -143,6 +143,25 @@ export function matcherOf(etags: string): (revision: number) => boolean {
   if (etags.trim() === "*") return () => true;
   const known = new Set([...etags.matchAll(/"(\d{1,16})"/g)].map(([, digits]) => Number(digits)));
   return (revision) => known.has(revision);
+}
+
+/** An ETag alone: `*` says nothing where what is not there is as good as 0. @throws QuorateError badField */
+export function etagIn(etag: string): number {
+  const revision = revisionIn(etag, "if-match");
+  if (revision === null)
+    throw errBadField("if-match", "if-match: must be an ETag as this API gives them; *, any, cannot be asked for here");
+  return revision;
+}
+
+/** What a recipe calls a conflict is, of a request with `If-Match`, that this does not hold. */
+export async function ifMatching<T>(match: string | undefined, act: (revision: number | undefined) => Promise<T>): Promise<T> {
+  if (match === undefined) return act(undefined);
+  try {
+    return await act(etagIn(match));
+  } catch (error) {
+    if (!isQuorateError(error) || error.reason !== "conflict") throw error;
+    throw new QuorateError("failedPrecondition", "preconditionFailed", error.message, error.details);
+  }
 }
 
 /** @returns null for `*` @throws QuorateError badField */

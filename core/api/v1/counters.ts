@@ -1,7 +1,7 @@
 /** Counters: see core/recipes/counter.ts. */
 import { z } from "zod";
 import { addToCounter, deleteCounter, readCounter, setCounter } from "../../recipes/counter.ts";
-import { recipeIdempotencyKey, revisionIn } from "./conditions.ts";
+import { recipeIdempotencyKey, ifMatching } from "./conditions.ts";
 import { flagParam, nameParam } from "./fields.ts";
 import { type Operation, operation } from "./operation.ts";
 import { empty, etagOf, json } from "./reply.ts";
@@ -55,15 +55,13 @@ const set = operation({
   method: "PUT",
   path: "/v1/counters/{name}",
   tag: "counters",
-  summary: "Sets a counter.",
+  summary: "Sets a counter. 412 when it has been changed since.",
   params,
   headers: z.object({ "if-match": z.string().optional().describe("Only if its ETag is still this one.") }),
   body: z.strictObject({ value: bigIn }),
   replies: { 200: { description: "It is set.", schema: countOut } },
   handle: async ({ params: { name }, headers, body, context }) => {
-    const match = headers["if-match"];
-    const at = match === undefined ? undefined : (revisionIn(match, "if-match") ?? undefined);
-    const { value, revision } = await setCounter(context, name, body.value, at);
+    const { value, revision } = await ifMatching(headers["if-match"], (at) => setCounter(context, name, body.value, at));
     return json(200, { value: bigToJson(value), revision }, revision, { etag: etagOf(revision) });
   },
 });

@@ -311,7 +311,8 @@ export function badField({ issues }: z.ZodError, place: string): QuorateError {
   const [issue] = issues;
   const path = (issue?.path ?? []).map(String).join(".");
   const field = path === "" ? place : path;
-  return errBadField(field, `${field}: ${issue?.message ?? "cannot be taken"}`);
+  const isMissing = issue?.code === "invalid_type" && issue.message.endsWith("received undefined");
+  return errBadField(field, `${field}: ${isMissing ? "must be given" : (issue?.message ?? "cannot be taken")}`);
 }
 
 function hangUp(request: ApiRequest): AbortSignal {

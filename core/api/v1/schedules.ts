@@ -22,7 +22,7 @@ const PATH = "/v1/schedules/{name}";
 const scheduleIn = z.strictObject({
   cron: z.string().optional().describe("Five fields, or six with seconds first."),
   every: durationField.optional().describe("Instead of cron: at least 1s."),
-  timeZone: z.string().optional().describe("Of the cron expression, such as `Europe/Berlin`; default UTC."),
+  tz: z.string().optional().describe("Of the cron expression, such as `Europe/Berlin`; default UTC."),
   queue: nameParam.describe("Where messages are put."),
   body: z.string().default("").describe("Of each message."),
   catchUp: z
@@ -35,7 +35,7 @@ const scheduleOut = z.object({
   name: z.string(),
   cron: z.string().optional(),
   every: z.number().optional().describe("Milliseconds."),
-  timeZone: z.string().optional(),
+  tz: z.string().optional(),
   queue: z.string(),
   body: z.string(),
   catchUp: z.enum(["none", "one", "all"]),
@@ -54,7 +54,7 @@ function check(schedule: Schedule, { nextTick }: V1Services): void {
     nextTick(schedule, 0);
   } catch (error) {
     const { message } = error as Error;
-    const field = /time ?zone/i.test(message) ? "timeZone" : "cron";
+    const field = /time ?zone/i.test(message) ? "tz" : "cron";
     throw errBadField(field, `${field}: ${message}`);
   }
 }

@@ -14,7 +14,7 @@ import {
   subscribe,
 } from "../../recipes/topic.ts";
 import type { ApiReply } from "../exchange.ts";
-import { recipeIdempotencyKey, revisionIn } from "./conditions.ts";
+import { recipeIdempotencyKey, ifMatching } from "./conditions.ts";
 import { durationField, leaseParam, nameParam, ttlParam, waitParam } from "./fields.ts";
 import { BYTES, type Call, type Operation, operation } from "./operation.ts";
 import { bytes, empty, etagOf, json } from "./reply.ts";
@@ -161,14 +161,15 @@ const moveTo = operation({
   method: "PUT",
   path: "/v1/topics/{name}/cursors/{consumer}",
   tag: "topics",
-  summary: "Moves a consumer, if nobody else of it has.",
+  summary: "Moves a consumer, if nobody else of it has; 412 otherwise.",
   params: cursorParams,
   headers: z.object({ "if-match": z.string().describe("Its ETag, as it was read or moved last.") }),
   body: z.strictObject({ after: z.int().min(0) }),
   replies: { 200: { description: "It is moved.", schema: cursorOut, headers: { ETag: "To move it with next." } } },
   handle: async ({ params: { name, consumer }, headers, body, context, signal }) => {
-    const modRevision = revisionIn(headers["if-match"], "if-match") ?? (await readCursor(context, name, consumer, { signal })).modRevision;
-    const moved = await moveCursor(context, name, consumer, body.after, { modRevision }, { signal });
+    const moved = await ifMatching(headers["if-match"], (modRevision = 0) =>
+      moveCursor(context, name, consumer, body.after, { modRevision }, { signal }),
+    );
     return json(200, { after: moved.after }, moved.modRevision, { etag: etagOf(moved.modRevision) });
   },
 });
@@ -190,15 +191,13 @@ const direct = operation({
   method: "PUT",
   path: "/v1/tasks/{name}",
   tag: "tasks",
-  summary: "Says what is to be done: the body, whatever it is.",
+  summary: "Says what is to be done: the body, whatever it is. 412 when something else has been said since.",
   params,
   headers: z.object({ "if-match": ifMatch }),
   body: BYTES,
   replies: { 200: { description: "It is said.", schema: z.object({ revision: z.int() }), headers: { ETag: "Of what is to be done." } } },
   handle: async ({ params: { name }, headers, body, context }) => {
-    const match = headers["if-match"];
-    const at = match === undefined ? undefined : (revisionIn(match, "if-match") ?? undefined);
-    const { revision } = await directTask(context, name, body, at);
+    const { revision } = await ifMatching(headers["if-match"], (at) => directTask(context, name, body, at));
     return json(200, { revision }, revision, { etag: etagOf(revision) });
   },
 });

@@ -1,9 +1,11 @@
 /** Transactions, and several of them in one request. */
 import { z } from "zod";
+import { EMPTY } from "../../bytes/bytes.ts";
 import { errBadField, isQuorateError } from "../../errors.ts";
-import type { TxnRequest } from "../../store/command.ts";
+import { txnOf } from "../../recipes/requests.ts";
+import type { TxnRequest, TxnResult } from "../../store/command.ts";
 import { isReadOnly } from "../../store/mvcc/transaction.ts";
-import { idempotencyKey } from "./conditions.ts";
+import { type Conditions, conditionHeaders, conditionsOf } from "./conditions.ts";
 import { flagParam } from "./fields.ts";
 import { type Call, type Operation, operation } from "./operation.ts";
 import { problemOf, problemSchema } from "./problem.ts";
@@ -20,13 +22,15 @@ const txn = operation({
   description:
     'A comparison is `{key, target, is, than}`, such as `{"key": "a", "target": "modRevision", "than": 17}`; left out, `target` is `exists`, `is` is `equal`, and `than` is true. Operations are `get`, `put`, `append`, `delete` and `txn`, and see what those before them did.',
   query: z.object({ serializable: flagParam.describe("Of reads alone: answered by this member at once, perhaps from a moment ago.") }),
-  headers: z.object({ "idempotency-key": idempotencyKey }),
+  headers: conditionHeaders.omit({ "if-match": true, "if-none-match": true }),
   body: txnIn,
   replies: { 200: { description: "What came of it.", schema: txnOut } },
   handle: async (call) => {
     const { serializable } = call.query;
     if (serializable && !isReadOnly(call.body)) throw errBadField("serializable", "serializable: a transaction that writes is not");
-    const done = await run(call, call.body, { serializable, session: call.once });
+    const conditions = conditionsOf(call.headers, EMPTY);
+    const options = { serializable, session: call.once };
+    const done = await (conditions.compares.length === 0 ? run(call, call.body, options) : guarded(call, conditions, options));
     return json(200, done, done.revision);
   },
 });
@@ -49,10 +53,30 @@ const batch = operation({
   },
 });
 
+/**
+ * With what the headers ask for around it, so that a guard that does not hold is an error and no other branch. A message is acknowledged
+ * with `success`: with `failure` its effect is not there.
+ */
+async function guarded(call: Call<unknown, unknown, unknown, TxnRequest>, conditions: Conditions, options: RunOptions) {
+  const { store, signal, body } = call;
+  const inner = { ...body, success: [...body.success, ...conditions.beside] };
+  const around = txnOf(conditions.compares, [{ op: "txn", ...inner }], conditions.looks);
+  const { succeeded, responses, revision } = await store.txn(around, { signal, ...options });
+  if (!succeeded) throw conditions.why(responses);
+  const result = responses[0] as TxnResult;
+  const own = (result.succeeded ? body.success : body.failure).length;
+  return { ...txnToJson({ ...result, responses: result.responses.slice(0, own) }, body), revision };
+}
+
+interface RunOptions {
+  readonly serializable?: boolean;
+  readonly session?: Call["once"];
+}
+
 async function run(
   { store, signal }: Pick<Call, "store" | "signal">,
   request: TxnRequest,
-  options: { readonly serializable?: boolean; readonly session?: Call["once"] } = {},
+  options: RunOptions = {},
 ): Promise<z.infer<typeof txnOut>> {
   const result = await store.txn(request, { signal, ...options });
   return { ...txnToJson(result, request), revision: result.revision };
