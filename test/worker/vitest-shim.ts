@@ -1,24 +1,36 @@
 /**
- * As much of vitest as the contract suites use, to run them where it cannot: inside a Durable Object. `describe` and `test` gather; `run` does.
+ * As much of vitest as the contract suites use, to run them where it cannot: inside a Durable Object, or a browser. `describe` and `test` gather; `run` does.
  */
 type Body = () => unknown;
 
 interface Gathered {
   readonly name: string;
   readonly body: Body;
+  /** Done after it, whatever comes of it. */
+  readonly after: readonly Body[];
 }
 
 const gathered: Gathered[] = [];
 const path: string[] = [];
+/** Of the suites around what is being gathered. */
+let afters: Body[] = [];
 
 export function describe(name: string, body: () => void): void {
+  const outer = afters;
+  afters = [...outer];
   path.push(name);
   body();
   path.pop();
+  afters = outer;
+}
+
+/** To be called before the tests that it is for. */
+export function afterEach(body: Body): void {
+  afters.push(body);
 }
 
 export function test(name: string, ...rest: readonly [Body] | readonly [object, Body]): void {
-  gathered.push({ name: [...path, name].join(" > "), body: rest.at(-1) as Body });
+  gathered.push({ name: [...path, name].join(" > "), body: rest.at(-1) as Body, after: [...afters] });
 }
 test.skipIf = (skipped: boolean) => (skipped ? () => {} : test);
 
@@ -28,15 +40,17 @@ export interface Report {
 }
 
 /** Runs what was gathered, and forgets it. @param before each of them */
-export async function run(before: () => void): Promise<Report> {
+export async function run(before: () => void = () => {}): Promise<Report> {
   const failed: { name: string; error: string }[] = [];
   const all = gathered.splice(0);
-  for (const { name, body } of all) {
+  for (const { name, body, after } of all) {
     before();
     try {
       await body();
     } catch (error) {
       failed.push({ name, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    } finally {
+      for (const one of after) await one();
     }
   }
   return { passed: all.length - failed.length, failed };
@@ -49,7 +63,7 @@ const show = (value: unknown): string =>
 function same(found: unknown, wanted: unknown, loose = false): boolean {
   if (Object.is(found, wanted)) return true;
   if (typeof found !== "object" || typeof wanted !== "object" || found === null || wanted === null) return false;
-  if (found instanceof Error || wanted instanceof Error) return String(found) === String(wanted);
+  if ((found instanceof Error && !loose) || wanted instanceof Error) return String(found) === String(wanted);
   if (Array.isArray(found) !== Array.isArray(wanted)) return false;
   if (Array.isArray(found) && found.length !== (wanted as unknown[]).length) return false;
   const [a, b] = [found as Record<string, unknown>, wanted as Record<string, unknown>];
@@ -78,15 +92,20 @@ const MATCHERS = {
   toBeLessThan: (found: unknown, wanted: unknown) => Number(found) < Number(wanted),
   toBeLessThanOrEqual: (found: unknown, wanted: unknown) => Number(found) <= Number(wanted),
   toHaveProperty: (found: unknown, name: unknown) => String(name) in (found as object),
-  toThrow: (act: unknown, text: unknown) => {
-    const error = thrown(act);
-    return error !== undefined && String(error).includes(text === undefined ? "" : String(text));
-  },
+  toThrow: (act: unknown, wanted: unknown) => isThrown(thrown(act), wanted),
 };
+
+/** @param wanted part of its text, or its class */
+function isThrown(error: unknown, wanted: unknown): boolean {
+  if (typeof wanted === "function") return error instanceof (wanted as new () => object);
+  return error !== undefined && String(error).includes(wanted === undefined ? "" : String(wanted));
+}
 
 type Expectation = { readonly [name in keyof typeof MATCHERS]: (wanted?: unknown) => void };
 
-export function expect(found: unknown): Expectation & { readonly not: Expectation } {
+type Rejection = { readonly [name in "toMatchObject" | "toThrow"]: (wanted?: unknown) => Promise<void> };
+
+export function expect(found: unknown): Expectation & { readonly not: Expectation; readonly rejects: Rejection } {
   const of = (holds: boolean): Expectation =>
     Object.fromEntries(
       Object.entries(MATCHERS).map(([name, matches]) => [
@@ -96,5 +115,13 @@ export function expect(found: unknown): Expectation & { readonly not: Expectatio
         },
       ]),
     ) as unknown as Expectation;
-  return { ...of(true), not: of(false) };
+  const rejected = (matches: (error: unknown, wanted: unknown) => boolean) => async (wanted?: unknown) => {
+    const error: unknown = await (found as Promise<unknown>).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    if (error === undefined || !matches(error, wanted)) throw new Error(`rejected with ${String(error)}, not ${show(wanted)}`);
+  };
+  const rejects = { toMatchObject: rejected((error, wanted) => same(error, wanted, true)), toThrow: rejected(isThrown) };
+  return { ...of(true), not: of(false), rejects };
 }

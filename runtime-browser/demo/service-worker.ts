@@ -1,0 +1,3 @@
+import { serveStore } from "../service-worker.ts";
+
+serveStore();
