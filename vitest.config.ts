@@ -11,6 +11,7 @@ export default defineConfig({
       "testing/**/*.test.ts",
       "adapters/**/*.test.ts",
       "runtime-node/**/*.test.ts",
+      "runtime-browser/**/*.test.ts",
       "runtime-worker/**/*.test.ts",
       "bench/**/*.test.ts",
       "test/**/*.test.ts",

@@ -21,6 +21,7 @@ const commands = [...readme.matchAll(/```sh\n([^]*?)```/g)].flatMap(([, block]) 
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "npm ci && npm start": "npm ci: .ci/run on a clean clone; npm start: the next command, with flags that leave other servers alone",
   "npm run example -- lock": "test/examples",
+  "npm run demo:browser": "test/browser, which starts the same program on a port of its own",
   "npm run dev": "test/cluster/dev.test.ts, on ports of its own",
   "npm run dev:worker": "test/worker/dev.test.ts, on a port of its own",
   "npx wrangler deploy": "needs an account; what it deploys is what test/worker runs, with the flags of wrangler.toml",

@@ -131,7 +131,7 @@ export class IdbLogStorage implements LogStorage {
     // Of snapshots that were not finished.
     const whole = new Set(this.#snapshots.map(({ id }) => id));
     const lost = under("c/").filter((key) => !whole.has(key.slice(2, key.lastIndexOf("/"))));
-    if (lost.length > 0) await store.use("readwrite", (at) => void lost.forEach((key) => at.delete(key)));
+    if (lost.length > 0) await store.use("readwrite", (at) => lost.forEach((key) => at.delete(key)));
     this.#bytes += this.#snapshots.reduce((sum, { size }) => sum + size, 0);
     const identity = (found.get("identity") as Identity | undefined) ?? null;
     this.#hasIdentity = identity !== null;
@@ -321,8 +321,9 @@ export const webLocks: LockPort = {
     new Promise((resolve, reject) => {
       navigator.locks
         .request(name, { ifAvailable: true }, (lock) => {
-          if (lock === null) return void resolve(null);
-          return new Promise<void>((release) => resolve(release));
+          if (lock !== null) return new Promise<void>((release) => resolve(release));
+          resolve(null);
+          return undefined;
         })
         .catch(reject);
     }),

@@ -26,5 +26,5 @@ const server = createServer((request, reply) => {
 });
 server.listen(Number(values.port), "127.0.0.1", () => {
   const address = server.address();
-  console.log(`http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : values.port}`);
+  process.stdout.write(`http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : values.port}\n`);
 });

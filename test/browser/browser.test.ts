@@ -55,9 +55,6 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
       [key, value] as const,
       { timeout: 20_000 },
     );
-  const role = (page: Page, text: string) =>
-    page.waitForFunction((wanted) => document.getElementById("role")?.textContent === wanted, text, { timeout: 20_000 });
-
   test("its IndexedDB keeps the contract of a log storage", async () => {
     const { outputFiles } = await build({
       entryPoints: [join(import.meta.dirname, "contract-page.ts")],
@@ -101,7 +98,6 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
   test("has one store in two tabs, and goes on when the tab that had it is closed", async () => {
     const first = await openPage();
     const second = await openPage();
-    await Promise.race([role(first, "has the store"), role(second, "has the store"), new Promise((resolve) => setTimeout(resolve, 3_000))]);
     await ask(first, "/v1/kv/one", { method: "PUT", body: "1" });
     await ask(second, "/v1/kv/two", { method: "PUT", body: "2" });
     for (const page of [first, second])
