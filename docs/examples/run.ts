@@ -1,37 +1,33 @@
 /**
- * Plays an example: a server with empty data, the edge function in workerd, and the session of the page, line by line. `Q` and `EDGE` are
- * the addresses of both. Ends with the exit code of the session.
+ * Plays an example: the session of its page, command by command, with its edge function in workerd. `Q` is the address of the store: a
+ * server with empty data, started for this, or what `QUORATE_URL` says; `EDGE` is that of the edge function.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { startQuorate } from "../../test/helpers/start-quorate.ts";
 import { startWorker } from "../../test/helpers/start-worker.ts";
+import { playSession } from "./session.ts";
 
 const FOLDER = import.meta.dirname;
 const names = readdirSync(FOLDER).filter((name) => existsSync(join(FOLDER, name, "edge.ts")));
 
-/** The lines that a page tells its reader to type. */
-function sessionOf(page: string): string {
-  return [...page.matchAll(/^```sh\n([^]*?)^```/gm)].map(([, lines]) => lines!).join("\n");
+/** @throws Error when something is not as the page says */
+async function play(name: string): Promise<void> {
+  const given = process.env["QUORATE_URL"]?.replace(/\/$/, "");
+  await using started = new AsyncDisposableStack();
+  const store = given ?? started.adopt(await startQuorate(), (server) => server.stop()).url;
+  const worker = started.adopt(await startWorker(join(FOLDER, name, "edge.ts"), { QUORATE_URL: store }), (edge) => edge.stop());
+  show(`# ${name}: Q=${store} EDGE=${worker.url}\n\n`);
+  try {
+    await playSession(readFileSync(join(FOLDER, name, "README.md"), "utf8"), { Q: store, EDGE: worker.url }, show);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${worker.output()}`, { cause: error });
+  }
+  show(`# ${name}: all as the page says\n`);
 }
 
-async function play(name: string): Promise<number> {
-  const [server, page] = [await startQuorate(), readFileSync(join(FOLDER, name, "README.md"), "utf8")];
-  const worker = await startWorker(join(FOLDER, name, "edge.ts"), { QUORATE_URL: server.url });
-  process.stdout.write(`# ${name}: Q=${server.url} EDGE=${worker.url}\n`);
-  // The shell shows each line as it reads it.
-  const shell = spawn("bash", ["-v", "-euo", "pipefail", "-s"], {
-    env: { ...process.env, Q: server.url, EDGE: worker.url },
-    stdio: ["pipe", "inherit", "inherit"],
-  });
-  shell.stdin.on("error", () => {}); // a shell that has ended at a failed line reads no further
-  shell.stdin.end(sessionOf(page));
-  const [code] = (await once(shell, "exit")) as [number | null];
-  await Promise.all([worker.stop(), server.stop()]);
-  process.stdout.write(code === 0 ? `\n# ${name}: all as the page says\n` : `\n# ${name}: failed with ${code}\n${worker.output()}\n`);
-  return code ?? 1;
+function show(text: string): void {
+  process.stdout.write(text);
 }
 
 const [name] = process.argv.slice(2);
@@ -40,5 +36,10 @@ if (name === undefined || !names.includes(name)) {
   process.stderr.write(`npm run example -- NAME, where NAME is one of: ${names.join(", ")}\n`);
   process.exitCode = name === undefined ? 0 : 2;
 } else {
-  process.exitCode = await play(name);
+  try {
+    await play(name);
+  } catch (error) {
+    process.stderr.write(`# ${name}: not as the page says: ${(error as Error).message}\n`);
+    process.exitCode = 1;
+  }
 }

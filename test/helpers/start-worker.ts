@@ -48,7 +48,7 @@ const config :Workerd.Config = (
       compatibilityDate = "2025-06-01",
       bindings = [${texts.join(", ")}],
     )),
-    (name = "internet", network = (allow = ["private"])),
+    (name = "internet", network = (allow = ["private", "public"], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
 );

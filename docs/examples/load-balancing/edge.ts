@@ -8,7 +8,11 @@ export default {
     const node = new Picker(q.host, { strategy: "p2c" }).pick(nodes);
     if (node === undefined) return new Response("no node of web is alive\n", { status: 503 });
     const { pathname, search } = new URL(request.url);
-    const reply = await fetch(new Request(`http://${node.address}${pathname}${search}`, request));
-    return new Response(reply.body, { status: reply.status, headers: { ...Object.fromEntries(reply.headers), "x-node": node.id } });
+    try {
+      const reply = await fetch(new Request(`http://${node.address}${pathname}${search}`, request));
+      return new Response(reply.body, { status: reply.status, headers: { ...Object.fromEntries(reply.headers), "x-node": node.id } });
+    } catch {
+      return new Response(`${node.id} does not answer\n`, { status: 502, headers: { "x-node": node.id } });
+    }
   },
 };
