@@ -35,7 +35,7 @@ export interface RetryOptions {
 /** The part of `fetch` that is used. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** A token, or what fetches one; it is called again when the store does not take the last one any more. */
+/** A token, or what fetches one; it is called again when the store does not take the last one any more. Empty: none. */
 export type Token = string | (() => string | Promise<string>);
 
 export interface TxnOptions extends CallOptions {
@@ -232,7 +232,7 @@ export class HttpStore implements ClientStore {
     const { token, wire } = this.#options;
     if (token === undefined) return {};
     this.#token ??= typeof token === "string" ? token : await token();
-    return { authorization: wire.authorization(this.#token) };
+    return this.#token === "" ? {} : { authorization: wire.authorization(this.#token) };
   }
 
   /** What a reply that is no success says. Whoever has no leader is left alone for a while. */

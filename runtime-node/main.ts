@@ -85,13 +85,15 @@ async function argumentsFor(name: string | undefined, args: readonly string[], p
 function asGoHasThem(args: readonly string[], program: Command): string[] {
   const all = (command: Command): readonly Option[] => [...command.options, ...command.commands.flatMap(all)];
   const options = all(program);
-  const marks = new Set(options.flatMap((option) => (option.isBoolean() ? [option.long] : [])));
+  const marks = new Set(options.flatMap((option) => (option.isBoolean() || option.negate ? [option.long] : [])));
   const end = args.indexOf("--");
   const own = end < 0 ? args : args.slice(0, end);
   const written = own.flatMap((arg) => {
-    const mark = /^(--[a-z0-9-]+)=(true|false)$/.exec(arg);
-    if (mark !== null && marks.has(mark[1]))
-      return mark[2] === "true" ? [mark[1]!] : marks.has(`--no-${mark[1]!.slice(2)}`) ? [`--no-${mark[1]!.slice(2)}`] : [];
+    const [, name, value] = /^--([a-z0-9-]+)=(true|false)$/.exec(arg) ?? [];
+    if (name !== undefined && marks.has(`--${name}`)) {
+      if (value === "true") return [`--${name}`];
+      return marks.has(`--no-${name}`) ? [`--no-${name}`] : [];
+    }
     return [arg.replace(/^-([a-z])=/, "-$1")];
   });
   return end < 0 ? written : [...written, ...args.slice(end)];

@@ -73,10 +73,14 @@ export class Leadership extends Hold {
  * @throws QuorateError held when the time to wait is over, sessionLost, badField; the signal's reason
  */
 export async function campaign(context: RecipeContext, name: string, value: Bytes, options: TurnOptions = {}): Promise<Leadership> {
-  const prefix = prefixOf(KIND, name);
+  return campaignUnder(context, prefixOf(KIND, name), value, options);
+}
+
+/** As `campaign`, of an election that has its keys elsewhere, as those of `etcdctl elect` are. @param prefix ends with a slash */
+export async function campaignUnder(context: RecipeContext, prefix: Bytes, value: Bytes, options: TurnOptions = {}): Promise<Leadership> {
   const enter = (session: Session, ownSession: boolean) => joinLine(context, { prefix, session, ownSession, value });
   const place = await takeTurn(context, options, enter);
-  if (place === null) throw errHeld(`the office of ${JSON.stringify(name)}`);
+  if (place === null) throw errHeld(`the office under ${prefix}`);
   return new Leadership(context, place);
 }
 
@@ -134,7 +138,11 @@ export async function* observeElection(
   name: string,
   signal?: AbortSignal,
 ): AsyncGenerator<Observation, void, void> {
-  const prefix = prefixOf(KIND, name);
+  yield* observeUnder(context, prefixOf(KIND, name), signal);
+}
+
+/** As `observeElection`, of an election that has its keys elsewhere. @param prefix ends with a slash */
+export async function* observeUnder(context: RecipeContext, prefix: Bytes, signal?: AbortSignal): AsyncGenerator<Observation, void, void> {
   const { store } = context;
   let last: number | undefined; // of the leader's key; 0: nobody leads
   while (!signal?.aborted) {

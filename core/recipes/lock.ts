@@ -65,9 +65,13 @@ export interface LockState {
  * @throws QuorateError held when the time to wait is over, sessionLost, badField; the signal's reason
  */
 export async function acquireLock(context: RecipeContext, name: string, options: LockOptions = {}): Promise<Hold> {
-  const prefix = prefixOf(KIND, name);
+  return acquireLockUnder(context, prefixOf(KIND, name), options);
+}
+
+/** As `acquireLock`, of a lock that has its keys elsewhere, as those of `etcdctl lock` are. @param prefix ends with a slash */
+export async function acquireLockUnder(context: RecipeContext, prefix: Bytes, options: LockOptions = {}): Promise<Hold> {
   const place = await takeTurn(context, options, (session, ownSession) => enter(context, prefix, session, ownSession, options));
-  if (place === null) throw errHeld(`the lock ${JSON.stringify(name)}`);
+  if (place === null) throw errHeld(`the lock ${prefix}`);
   return new Hold(context, place);
 }
 

@@ -54,7 +54,8 @@ export async function told(act: () => Promise<void>): Promise<void> {
   } catch (error) {
     if (error instanceof CommandError) process.exitCode = error.exitCode;
     else if (error instanceof ConfigError) process.exitCode = EXIT.usage;
-    else if (isQuorateError(error) || isHostError(error)) process.exitCode = EXIT.failed;
+    else if (isQuorateError(error)) process.exitCode = error.reason === "authFailed" ? EXIT.connection : EXIT.failed;
+    else if (isHostError(error)) process.exitCode = EXIT.failed;
     else throw error;
     if (error.message !== "") console.error(`Error: ${error.message}`);
   }

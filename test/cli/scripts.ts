@@ -102,4 +102,67 @@ export const SCRIPTS: readonly Script[] = [
   script("watch of what is forgotten", "$CTL watch a --rev 2; echo $?"),
   script("watch that cannot be", "$CTL watch; echo $?; $CTL watch w --; echo $?"),
   script("watches from standard input", `$CTL put w 8 >/dev/null; R=$(rev 0); (echo "watch w --rev $R"; sleep 2) | $CTL watch -i; echo $?`),
+  script(
+    "lease grant and its id",
+    "$CTL lease grant 300; $CTL lease grant 300 -w json; $CTL lease grant 300 -w fields; $CTL lease grant; echo $?; $CTL lease grant abc; echo $?",
+  ),
+  script(
+    "keys of a lease",
+    "L=$(grant); $CTL put leased v --lease $L; $CTL get leased -w json; $CTL get leased -w fields; $CTL lease timetolive $L; $CTL lease timetolive $L --keys; $CTL lease timetolive $L --keys -w json; $CTL lease timetolive $L --keys -w fields; $CTL lease revoke $L; $CTL get leased; $CTL lease timetolive $L; $CTL lease timetolive $L -w json",
+  ),
+  script("lease list", "$CTL lease list; $CTL lease list -w json; $CTL lease list -w fields"),
+  script(
+    "lease keep-alive",
+    "L=$(grant); $CTL lease keep-alive --once $L; $CTL lease keep-alive --once $L -w json; $CTL lease keep-alive --once $L -w fields; $CTL lease revoke $L -w json; $CTL lease keep-alive --once $L; echo $?; $CTL lease keep-alive $L; echo $?; $CTL lease revoke $L; echo $?; $CTL lease revoke zz; echo $?",
+  ),
+  script(
+    "lock with a command",
+    "$CTL lock one echo held; $CTL lock one -- sh -c 'env | grep ^ETCD_LOCK_KEY | cut -d/ -f1 | wc -l; exit 0'; echo $?; $CTL lock; echo $?; $CTL lock one -- no-such-command; echo $?",
+  ),
+  script(
+    "lock keeps others out, in turn",
+    "$CTL lock two -- sh -c 'echo first; sleep 1; echo end of first' & sleep 0.4; $CTL lock two -- echo second; wait",
+  ),
+  script("elect and observe that cannot be", "$CTL elect; echo $?; $CTL elect a; echo $?; $CTL elect -l a b; echo $?"),
+  script("members", "$CTL member list; $CTL member list -w table; $CTL member list -w json; $CTL member list -w fields"),
+  script(
+    "member add, update, promote, remove",
+    "$CTL member add x; echo $?; $CTL member add x --peer-urls=http://127.0.0.1:9999 --learner; ID=$($CTL member list | grep 9999 | cut -d, -f1); $CTL member list | grep 9999; $CTL member promote $ID; echo $?; $CTL member update $ID --peer-urls=http://127.0.0.1:9998; $CTL member remove $ID; $CTL member remove $ID; echo $?; $CTL member remove zz; echo $?",
+  ),
+  script(
+    "endpoints",
+    "$CTL endpoint health >/dev/null; echo $?; $CTL endpoint status; $CTL endpoint status -w json; $CTL endpoint status -w fields; $CTL endpoint hashkv; $CTL endpoint hashkv -w json; $CTL endpoint hashkv -w fields",
+  ),
+  script(
+    "endpoints in a script",
+    `$CTL endpoint status -w json | grep -o '"Endpoint"' ; $CTL endpoint health --cluster >/dev/null; echo $?; $CTL endpoint status --cluster | wc -l`,
+  ),
+  script(
+    "move-leader, defrag, alarm",
+    "$CTL move-leader; echo $?; $CTL move-leader 123; echo $?; $CTL defrag; $CTL alarm list; $CTL alarm disarm; echo $?",
+  ),
+  script(
+    "users",
+    "$CTL user add root:pw; $CTL user add bob:pw -w json; $CTL user add eve --no-password; echo secret | $CTL user add zed --interactive=false; $CTL user list; $CTL user list -w json; $CTL user add; echo $?; $CTL user add bob:pw; echo $?; $CTL user get nobody; echo $?; echo other | $CTL user passwd bob --interactive=false; $CTL user delete eve; $CTL user add a:b -w fields; $CTL user delete a -w fields; $CTL user get bob -w fields; echo $?",
+  ),
+  script(
+    "roles",
+    "$CTL role add r1; $CTL role add r2 -w json; $CTL role list; $CTL role list -w json; $CTL role list -w fields; $CTL role grant-permission r1 read a; $CTL role grant-permission r1 readwrite b --prefix; $CTL role grant-permission r1 write c --from-key; $CTL role grant-permission r1 read k1 k3 -w json; $CTL role get r1; $CTL role get r1 -w json; $CTL role get r1 -w fields; $CTL role delete r2; $CTL role delete r9; echo $?",
+  ),
+  script(
+    "roles that cannot be",
+    "$CTL role grant-permission r1 bogus c; echo $?; $CTL role grant-permission r1; echo $?; $CTL role get; echo $?; $CTL role revoke-permission r1 nothing; echo $?",
+  ),
+  script(
+    "roles of users",
+    "$CTL user grant-role bob r1; $CTL user get bob; $CTL user get bob --detail; $CTL user get bob -w json; $CTL user revoke-role bob r1; $CTL user revoke-role bob r1; echo $?; $CTL user grant-role bob r1",
+  ),
+  script(
+    "permissions taken back",
+    "$CTL role revoke-permission r1 a; $CTL role revoke-permission r1 b --prefix; $CTL role revoke-permission r1 c --from-key; $CTL role revoke-permission r1 k1 k3 -w json; $CTL role grant-permission r1 readwrite a",
+  ),
+  script(
+    "with authentication on",
+    "$CTL auth enable; $CTL get a; echo $?; $CTL get a --user root:pw; $CTL get a --user root --password pw; $CTL get a --user root:no; echo $?; $CTL get a --user bob:other; $CTL get z --user bob:other; echo $?; $CTL endpoint health --user bob:other >/dev/null; echo $?; $CTL auth disable --user root:pw; $CTL get a --user root:pw",
+  ),
 ];
