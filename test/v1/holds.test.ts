@@ -83,6 +83,36 @@ describe("locks", () => {
     await json(404, "GET", "/v1/kv/other");
   });
 
+  test.each([
+    ["PUT", "/v1/config/guarded/port", "1", "/quorate/config/guarded/"],
+    ["POST", "/v1/queues/guarded", "job", "/quorate/queues/guarded/"],
+    ["POST", "/v1/topics/guarded", "event", "/quorate/topics/guarded/"],
+    ["POST", "/v1/counters/guarded", '{"add":1}', "/quorate/counters/guarded"],
+    ["PUT", "/v1/tasks/guarded", "spec", "/quorate/tasks/guarded/"],
+    ["POST", "/v1/kv/guarded/", "value", "guarded/"],
+    ["POST", "/v1/batch", '{"txns":[{"success":[{"op":"put","key":"batched","value":"1"}]}]}', "batched"],
+  ])("%s %s is done only while the lock is held, if so wanted", async (method, path, body, prefix) => {
+    const state = async () => (await json(200, "GET", `/v1/kv/${encodeURIComponent(prefix)}?prefix`))["kvs"] as unknown[];
+    const hold = await json(201, "POST", "/v1/locks/any-write");
+    const sent = { body, headers: { "quorate-guard": String(hold["guard"]) } };
+    expect((await ask(method, path, sent)).status).toBeLessThan(300);
+    await json(204, "DELETE", `/v1/locks/any-write/${String(hold["lease"])}`);
+    const before = await state();
+    expect(before.length).toBeGreaterThan(0);
+    const late = await ask(method, path, sent);
+    expect(late.text).toContain("stale_holder");
+    if (path !== "/v1/batch") expect(late.status).toBe(409);
+    expect(await state()).toEqual(before);
+  });
+
+  test("what cannot be guarded refuses a guard, and a guard has its form", async () => {
+    const headers = { "quorate-guard": "a@1" };
+    expect(await json(400, "POST", "/v1/leases", { body: '{"ttl":"20s"}', headers })).toMatchObject({ field: "quorate-guard" });
+    expect(await json(400, "POST", "/v1/counters/c", { body: "{}", headers: { "quorate-guard": "a" } })).toMatchObject({
+      field: "quorate-guard",
+    });
+  });
+
   test("a ticket keeps the place for a chain of short requests", async () => {
     const first = await json(201, "POST", "/v1/locks/chain");
     const ticket = await json(202, "POST", "/v1/locks/chain?queue=1&id=815");

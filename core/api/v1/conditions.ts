@@ -8,7 +8,7 @@ import { QuorateError, errBadField, errPreconditionFailed, errReceiptExpired, er
 import { acknowledging } from "../../recipes/queue-flight.ts";
 import { createdAt, modifiedAt, oneKey, rangeOp } from "../../recipes/requests.ts";
 import type { Compare, Operation, OperationResult } from "../../store/command.ts";
-import { decodeBytes } from "./dispatch.ts";
+import { decodeBytes } from "./percent.ts";
 
 const onceWithin = (time: string): z.ZodOptional<z.ZodString> =>
   z

@@ -18,6 +18,8 @@ import type { Member } from "../../replica/member.ts";
 import { type CommandSession, ONE_COMMAND } from "../../store/sessions.ts";
 import type { Caller } from "../auth/authorised-member.ts";
 import type { ApiReply, ApiRequest, Credentials } from "../exchange.ts";
+import { decodeBytes } from "./percent.ts";
+import { GuardedStore } from "./guarded-store.ts";
 import { MemberStore } from "./member-store.ts";
 import { BYTES, type Operation } from "./operation.ts";
 import { problemReply } from "./problem.ts";
@@ -86,7 +88,7 @@ export class Dispatcher {
     const headers = check(operation.headers, headersOf(operation, request), "header");
     const body = bodyOf(operation, request);
     await this.#catchUp(request);
-    const store = new MemberStore(member, this.#services);
+    const store = this.#storeFor(operation, request, member);
     const once = await onceOf(request, this.#services);
     const context = { store, host: this.#services.host };
     let hungUp: AbortSignal | undefined; // most requests do not wait, and need none
@@ -108,6 +110,14 @@ export class Dispatcher {
     return entry.hasEvents ? { ...reply, headers: { ...reply.headers, vary: "accept" } } : reply;
   }
 
+  /** @throws QuorateError badField */
+  #storeFor({ method, tag, headers: own }: Operation, request: ApiRequest, member: Member): MemberStore {
+    const guard = method === "GET" ? undefined : request.header(GUARD);
+    if (guard === undefined || (own !== undefined && GUARD in own.shape)) return new MemberStore(member, this.#services);
+    if (UNGUARDED.has(tag)) throw errBadField(GUARD, `${GUARD}: what this request does cannot be made to depend on a hold`);
+    return new GuardedStore(member, this.#services, guard);
+  }
+
   /** Reads that follow one another at several members never go back: a member that is behind waits, or says so. */
   async #catchUp(request: ApiRequest): Promise<void> {
     const text = request.header("quorate-min-revision");
@@ -123,6 +133,10 @@ export class Dispatcher {
   }
 }
 
+/** Of a write: it is done only while this is held. */
+const GUARD = "quorate-guard";
+/** Operations that do something else than transactions. */
+const UNGUARDED: ReadonlySet<string> = new Set(["leases", "tokens"]);
 const IDEMPOTENCY_KEY_MAX = 256;
 
 /**
@@ -234,14 +248,6 @@ function paramsOf({ bytes, segments }: Entry, sent: readonly string[]): Record<s
     params[segment.name] = read(raw, segment.name);
   }
   return params;
-}
-
-/** Percent-encoding of bytes (RFC 3986 section 2.1). @throws QuorateError badField */
-export function decodeBytes(text: string, field: string): Bytes {
-  if (/%(?![0-9a-f]{2})/i.test(text)) throw errBadField(field, `${field}: a percent sign is followed by two hexadecimal digits`);
-  // eslint-disable-next-line no-control-regex -- a request line of other bytes is no URL
-  if (/[^\x21-\x7e]/.test(text)) throw errBadField(field, `${field}: other bytes than those of ASCII are percent-encoded`);
-  return text.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))) as Bytes;
 }
 
 function decode(text: string, field: string): string {

@@ -20,6 +20,12 @@ export interface MemberStoreOptions {
   readonly pause: () => Promise<void>;
 }
 
+/** `serializable`: of reads alone, answered at once. */
+export interface MemberTxnOptions extends ReadOptions {
+  /** The same one again is the same act (core/store/sessions.ts). */
+  readonly session?: CommandSession | undefined;
+}
+
 export class MemberStore implements Store {
   readonly #member: Member;
   readonly #options: MemberStoreOptions;
@@ -39,11 +45,7 @@ export class MemberStore implements Store {
     return { ...store.range(request), revision: store.revision };
   }
 
-  /** @param options `serializable`: of reads alone, answered at once; `session`: the same one again is the same act (core/store/sessions.ts) */
-  async txn(
-    request: TxnRequest,
-    { signal, serializable = false, session }: ReadOptions & { readonly session?: CommandSession | undefined } = {},
-  ): Promise<TxnResult & AsOf> {
+  async txn(request: TxnRequest, { signal, serializable = false, session }: MemberTxnOptions = {}): Promise<TxnResult & AsOf> {
     signal?.throwIfAborted();
     checkTxn(request, this.#options.maxTxnOps);
     if (isReadOnly(request)) {

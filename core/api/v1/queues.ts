@@ -9,6 +9,7 @@ import { type Gate, readGate, removeGate, setGate } from "../../recipes/queue-ga
 import { errKeyAbsent } from "../../errors.ts";
 import { recipeIdempotencyKey } from "./conditions.ts";
 import { durationField, nameParam, waitParam } from "./fields.ts";
+import { GuardedStore } from "./guarded-store.ts";
 import { BYTES, type Operation, operation } from "./operation.ts";
 import { QueueWaiters } from "./queue-waiters.ts";
 import { empty, json } from "./reply.ts";
@@ -112,12 +113,12 @@ const takeSome = operation({
     200: { description: "Messages.", schema: z.array(messageOut) },
     204: { description: "There is none." },
   },
-  handle: async ({ params: { name }, query, context, member, services, signal }) => {
+  handle: async ({ params: { name }, query, context, store, member, services, signal }) => {
     const options = { max: query.max, visibilityMs: query.visibility, consumer: query.consumer, pop: query.ack === "auto" };
     let taken = await takeMessages(context, name, options);
     if (taken.messages.length === 0 && query.wait !== undefined) {
-      // Whoever has rights of his own waits by himself.
-      const line = member === services.member ? `all ${name}` : `own ${++ownLines}`;
+      // Whoever has rights of his own, or a guard, waits by himself.
+      const line = member === services.member && !(store instanceof GuardedStore) ? `all ${name}` : `own ${++ownLines}`;
       taken = (await waitersOf(services).take(services, { line, context, name, options, waitMs: query.wait }, signal)) ?? taken;
     }
     return taken.messages.length === 0 ? empty(204) : json(200, taken.messages.map(messageToJson));
