@@ -63,6 +63,7 @@ export class NamespaceMember {
   readonly replica: Replica;
   readonly app: App;
   readonly sockets: V1Sockets;
+  readonly #consensus: StoredSolo;
   readonly #schedules: ScheduleDuty;
   readonly #alarm: AlarmClock;
   /** This instance found no tables: the namespace is new. */
@@ -86,15 +87,16 @@ export class NamespaceMember {
     this.isNew = known === undefined;
     const birth = known === undefined ? this.#beBorn() : (JSON.parse(known) as Birth);
     const { autoCompactionRevisions: retentionRevisions } = settings;
+    this.#consensus = new StoredSolo({
+      storage: { transaction: (work) => storage.transactionSync(work), sync: () => this.#sync() },
+      identity: birth.identity,
+      appliedIndex: state.load().appliedIndex,
+      meta: { name: "default", peerUrls: [], clientUrls: [] },
+      // Requests that are there already share the transaction, and its way to be durable.
+      defer: (task) => void after(0, task),
+    });
     this.replica = new Replica({
-      consensus: new StoredSolo({
-        storage: { transaction: (work) => storage.transactionSync(work), sync: () => this.#sync() },
-        identity: birth.identity,
-        appliedIndex: state.load().appliedIndex,
-        meta: { name: "default", peerUrls: [], clientUrls: [] },
-        // Requests that are there already share the transaction, and its way to be durable.
-        defer: (task) => void after(0, task),
-      }),
+      consensus: this.#consensus,
       storage: state,
       deadlines: new SqlLeaseDeadlines(storage),
       clock,
@@ -219,6 +221,11 @@ export class NamespaceMember {
     } finally {
       this.#alarm.rearm(clock.wallMs(), this.replica.nextDutyMs, this.#schedules.nextAtMs);
     }
+  }
+
+  /** Nothing is applied any more: the tables are about to be another state's. Another instance has to take the place of this one. */
+  halt(): void {
+    this.#consensus.halt();
   }
 
   /** Of this namespace, from now on. */

@@ -4,13 +4,17 @@
 import { pathAndQuery, toResponse } from "../core/api/exchange-fetch.ts";
 import type { ApiReply } from "../core/api/exchange.ts";
 import { assert } from "../core/invariant.ts";
-import { administer } from "./administration.ts";
+import { administer, administerSnapshot } from "./administration.ts";
+import { refusal } from "./refusal.ts";
 import { HibernatingSockets } from "./hibernating-sockets.ts";
 import { NamespaceMember } from "./namespace-member.ts";
 import { log } from "./log.ts";
 import { ADMIN_PATH, type Chosen, namespaceOf, originOf } from "./namespaces.ts";
 import { type Env, type Settings, settingsOf } from "./settings.ts";
 import { VERSION } from "./version.ts";
+
+/** For the answer to leave before the instance ends. */
+const ANSWER_MS = 100;
 
 interface Open {
   readonly member: NamespaceMember;
@@ -65,7 +69,8 @@ export class QuorateNamespace {
   async fetch(sent: Request): Promise<Response> {
     const { member, sockets, settings } = await this.#opened;
     const { path, query } = pathAndQuery(sent.url);
-    const [, administered] = ADMIN_PATH.exec(path) ?? [];
+    if (this.#isReplaced) return refusal(503, "unavailable", "the state was just replaced: ask again", { "retry-after": "1" });
+    const [, administered, snapshot] = ADMIN_PATH.exec(path) ?? [];
     const chosen = namespaceOf(sent, settings);
     assert(administered !== undefined || "name" in chosen, () => `a request of no namespace came to one: ${path}`);
     const request =
@@ -76,7 +81,10 @@ export class QuorateNamespace {
     this.#clientUrl ??= originOf(sent.url) + (request === sent ? "" : `/ns/${this.#name}`);
     if (member.isNew) this.#enlist();
     try {
-      if (administered !== undefined) return await administer(request, member, this.#state.storage);
+      if (administered !== undefined) {
+        const asked = { member, storage: this.#state.storage, onReplaced: () => this.#replaced() };
+        return await (snapshot === undefined ? administer(request, asked) : administerSnapshot(request, asked));
+      }
       if (sockets.accepts(request)) {
         const opened = await sockets.open(request, (socket) => this.#state.acceptWebSocket(socket));
         return "status" in opened ? plain(opened, request, member) : new Response(null, { status: 101, webSocket: opened });
@@ -85,6 +93,13 @@ export class QuorateNamespace {
     } finally {
       member.upkeep();
     }
+  }
+
+  #isReplaced = false;
+  /** The next instance reads the new state; streams of this one are cut, and their clients resume. */
+  #replaced(): void {
+    this.#isReplaced = true;
+    setTimeout(() => this.#state.abort("the state was replaced"), ANSWER_MS);
   }
 
   #enlisted = false;

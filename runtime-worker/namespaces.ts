@@ -6,8 +6,8 @@ import { pathAndQuery } from "../core/api/exchange-fetch.ts";
 import type { Settings } from "./settings.ts";
 
 const HEADER = "quorate-namespace";
-/** The list, and one of it. */
-export const ADMIN_PATH = /^\/admin\/namespaces(?:\/([^/]+))?$/;
+/** The list, one of it, and its snapshot. */
+export const ADMIN_PATH = /^\/admin\/namespaces(?:\/([^/]+)(\/snapshot)?)?$/;
 const DEFAULT = "default";
 /** As a label of a host name, so that each way to name one can name them all. */
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;

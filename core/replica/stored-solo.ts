@@ -174,6 +174,13 @@ export class StoredSolo implements Consensus {
     return Promise.reject(errUnsupported("quorate: there is no log that a snapshot would shorten: the state itself is stored"));
   }
 
+  /** Ends at once, with what was not stored yet: the state is replaced by another. Who waits hears nothing. */
+  halt(): void {
+    this.#stopped = true;
+    this.#host = null;
+    this.#gathered = [];
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     while (this.#syncing !== null || this.#gathered.length > 0) await (this.#syncing ?? Promise.resolve());

@@ -4,6 +4,8 @@
  * Source: docs/formats/snapshot.md.
  */
 
+import { errMalformed } from "../bytes/msgpack.ts";
+
 /** Hashes what comes in pieces. */
 export interface Hasher {
   update(piece: Uint8Array): unknown;
@@ -61,4 +63,18 @@ export function sealedBytes(fileBytes: number, end: Uint8Array): number | undefi
   const padding = new DataView(end.buffer, end.byteOffset).getUint16(end.length - SEAL_BYTES_MIN);
   const bytes = fileBytes - HASH_BYTES - padding;
   return padding >= LENGTH_BYTES && padding < PAGE_BYTES + LENGTH_BYTES && bytes >= 0 ? bytes : undefined;
+}
+
+/**
+ * @param file a whole sealed snapshot, in memory
+ * @returns the snapshot itself, a view of the file. Its own frames are verified by whoever reads it
+ * @throws QuorateError malformed when it does not end as a sealed one, or its checksum is another
+ */
+export function unsealed(file: Uint8Array, hasher: Hasher): Uint8Array {
+  const bytes = sealedBytes(file.length, file.subarray(Math.max(0, file.length - SEAL_BYTES_MIN)));
+  if (bytes === undefined) throw errMalformed("the file ends without a checksum");
+  hasher.update(file.subarray(0, file.length - HASH_BYTES));
+  const [found, said] = [hasher.digest(), file.subarray(file.length - HASH_BYTES)];
+  if (said.some((byte, at) => byte !== found[at])) throw errMalformed("the checksum at the end is not that of what is before it");
+  return file.subarray(0, bytes);
 }
