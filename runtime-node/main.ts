@@ -65,6 +65,17 @@ export async function programFor(name: string | undefined): Promise<Command> {
   return program;
 }
 
+/** The program with every command, loaded: for what is made of all of them. */
+export async function programWithAll(): Promise<Command> {
+  const program = new Command("quorate");
+  for (const { onCluster, load } of Object.values(CATALOGUE)) {
+    const command = (await load()).command();
+    if (onCluster === true) for (const option of globalOptions()) command.addOption(option);
+    program.addCommand(command);
+  }
+  return program;
+}
+
 /** The first word that is no flag, nor the value of one that every client command has. */
 function nameIn(args: readonly string[]): string | undefined {
   const withValue = new Set(globalOptions().flatMap(({ required, long, short }) => (required ? [long, short] : [])));

@@ -30,12 +30,15 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 
 const ofCurl = commands.filter((command) => command.startsWith("curl "));
 const ofEtcdctl = commands.filter((command) => command.startsWith("ETCDCTL_API=3 etcdctl "));
+const ofQuorate = commands.filter((command) => command.startsWith("npx quorate "));
 const ofNpmStart = commands.filter((command) => command.startsWith("npm start -- "));
 
 test("README.md has commands, and each kind has its test here or elsewhere", () => {
   expect(commands.length).toBeGreaterThan(8);
   expect(
-    commands.filter((command) => ![...ofCurl, ...ofEtcdctl, ...ofNpmStart].includes(command) && ELSEWHERE[command] === undefined),
+    commands.filter(
+      (command) => ![...ofCurl, ...ofQuorate, ...ofEtcdctl, ...ofNpmStart].includes(command) && ELSEWHERE[command] === undefined,
+    ),
   ).toEqual([]);
   expect(Object.keys(ELSEWHERE).filter((command) => !commands.includes(command))).toEqual([]);
 });
@@ -61,6 +64,12 @@ describe("against a fresh server, in their order", () => {
     if (command.includes("/v1/")) return expect(text).toMatch(streams ? /^event: open$/ : /^blue$|"key":"config\/color"/);
     expect(JSON.parse(text)).toMatchObject(command.includes("/v3/") ? {} : { node: {} });
     expect(text).toMatch(command.includes("/v2/") ? /"(action)"/ : streams ? /"created":true/ : /"header"/);
+  });
+
+  test.each(ofQuorate)("%s", (command) => {
+    const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`, QUORATE_ENDPOINTS: server.url };
+    const told = execFileSync("sh", ["-c", command], { cwd: PROJECT_ROOT, env, encoding: "utf8" });
+    expect(told).toMatch(/"\/greeting"|^OK$|^only one at a time$|IS LEADER/m);
   });
 
   test.skipIf(etcdVersion() === undefined).each(ofEtcdctl)("%s", (command) => {

@@ -28,5 +28,7 @@ export const CATALOGUE: Readonly<Record<string, CatalogueEntry>> = {
   user: { onCluster: true, summary: "users, their passwords and roles", load: () => import("./user.ts") },
   role: { onCluster: true, summary: "what users of a role may do to ranges of keys", load: () => import("./role.ts") },
   token: { onCluster: true, summary: "tokens for a few keys or one lock, and a while", load: () => import("./token.ts") },
+  context: { onCluster: true, summary: "clusters by name: addresses, users, certificates", load: () => import("./context.ts") },
+  completion: { summary: "print what a shell needs to complete commands and flags", load: () => import("./completion.ts") },
   snapshot: { summary: "back up a member, look at a backup, restore one", load: () => import("./snapshot.ts") },
 };

@@ -7,6 +7,7 @@ import { isQuorateError } from "../../core/errors.ts";
 import { ConfigError } from "../config.ts";
 import { type ClientSettings, type GivenSettings, readClientSettings } from "./client-settings.ts";
 import { Cluster } from "./cluster.ts";
+import { contextValues } from "./contexts.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
 import { Printer } from "./printer.ts";
 
@@ -19,9 +20,24 @@ export interface Run {
   readonly signal: AbortSignal;
 }
 
+/** A command with what is told of it beside its flags, for --help and for docs/reference/cli.md. */
+export class ClientCommand extends Command {
+  /** Lines without the name of the program. */
+  examples: readonly string[] = [];
+  notes = "";
+
+  /** What stands below the flags. */
+  withNotes(notes: string): this {
+    this.notes = notes;
+    return this.addHelpText("after", `\n${notes.trim()}`);
+  }
+}
+
 /** A command, or a group of some. @param examples lines without the name of the program */
-export function newCommand(name: string, description: string, examples: readonly string[] = []): Command {
-  const command = new Command(name).description(description).exitOverride().allowExcessArguments(false);
+export function newCommand(name: string, description: string, examples: readonly string[] = []): ClientCommand {
+  const command = new ClientCommand(name);
+  command.examples = examples;
+  command.description(description).exitOverride().allowExcessArguments(false);
   command.showHelpAfterError(`(quorate ${name} --help tells what there is)`).configureHelp({ showGlobalOptions: true });
   if (examples.length > 0) command.addHelpText("after", `\nExamples:\n${examples.map((line) => `  quorate ${line}`).join("\n")}`);
   return command;
@@ -34,7 +50,7 @@ export function onCluster<Flags extends object>(
 ): Command {
   return command.action(async () => {
     await told(async () => {
-      const settings = readClientSettings(command.optsWithGlobals<GivenSettings>(), process.env);
+      const settings = settingsOf(command);
       const cluster = await Cluster.open(settings);
       const end = new AbortController();
       try {
@@ -45,6 +61,13 @@ export function onCluster<Flags extends object>(
       }
     });
   });
+}
+
+/** By flags, variables and the context. @throws CommandError */
+function settingsOf(command: Command): ClientSettings {
+  const flags = command.optsWithGlobals<GivenSettings>();
+  const named = typeof flags.context === "string" ? flags.context : undefined;
+  return readClientSettings(flags, process.env, contextValues(named, process.env));
 }
 
 /** Tells what could not be done in one line, and sets the exit code. What is a bug goes on. */

@@ -1,10 +1,11 @@
 /**
- * What every client command can be told of the cluster: where it is, and who asks. In rising order: the defaults, the environment, the
+ * What every client command can be told of the cluster: where it is, and who asks. In rising order: the defaults, the context, the environment, the
  * flags.
  */
 import { Option } from "commander";
 import { parseDuration } from "../duration.ts";
 import type { ClientVariable } from "./client-variables.ts";
+import type { ContextValues } from "./contexts.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
 
 export const FORMATS = ["simple", "json", "table", "fields"] as const;
@@ -19,6 +20,7 @@ interface SettingRow {
 
 /** By commander's name of the value. */
 const ROWS = {
+  context: { flags: "--context <NAME>", variable: "QUORATE_CONTEXT", description: "settings kept under this name: quorate context" },
   endpoints: { flags: "--endpoints <URLS>", variable: "QUORATE_ENDPOINTS", description: "members, separated by commas" },
   user: { flags: "--user <NAME[:PASSWORD]>", variable: "QUORATE_USER", description: "who asks, where authentication is on" },
   password: { flags: "--password <TEXT>", variable: "QUORATE_PASSWORD", description: "the user's password, which then is not in --user" },
@@ -70,12 +72,17 @@ export function globalOptions(): Option[] {
 }
 
 /** @throws CommandError for what cannot be taken, by the name of its flag or variable */
-export function readClientSettings(flags: GivenSettings, environment: Readonly<Record<string, string | undefined>>): ClientSettings {
+export function readClientSettings(
+  flags: GivenSettings,
+  environment: Readonly<Record<string, string | undefined>>,
+  context: ContextValues = {},
+): ClientSettings {
   const from = new Map<Name, string>();
   const text = (name: Name): string | undefined => {
     const { variable, flags: flag } = ROWS[name] as SettingRow;
     const given = flags[name];
-    const value = given ?? (variable === undefined ? undefined : environment[variable]);
+    const set = variable === undefined ? undefined : environment[variable];
+    const value = given ?? (set === "" ? undefined : set) ?? context[name];
     from.set(name, given === undefined && variable !== undefined ? variable : flag.replace(/ .*/, ""));
     return typeof value === "string" && value !== "" ? value : undefined;
   };
@@ -103,7 +110,7 @@ export function readClientSettings(flags: GivenSettings, environment: Readonly<R
     ...optional("cacert"),
     ...optional("cert"),
     ...optional("key"),
-    insecureSkipTlsVerify: flags.insecureSkipTlsVerify === true,
+    insecureSkipTlsVerify: (flags.insecureSkipTlsVerify ?? context["insecureSkipTlsVerify"]) === true,
     commandTimeoutMs,
     writeOut: writeOut as Format,
     hex: flags.hex === true,

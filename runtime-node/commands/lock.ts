@@ -31,7 +31,7 @@ export function command(): Command {
   command.option("--wait <DURATION>", "how long to wait for it. Default: as long as it takes");
   command.option("--owner <TEXT>", "who holds it, for people who look");
   command.option("--etcd", "the lock of this name of etcdctl and Go's clients, which has other keys");
-  command.addHelpText("after", NOTES);
+  command.withNotes(NOTES);
   return onCluster<LockFlags>(command, async ({ cluster, print }, [name, ...words], { ttl, wait, owner, etcd }) => {
     const told = untilTold();
     const options = { ttl: holdSeconds(ttl), wait, owner, signal: told };

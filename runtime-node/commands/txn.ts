@@ -26,7 +26,7 @@ Each of the three parts ends with an empty line:
 export function command(): Command {
   const command = newCommand("txn", "several acts at once, if what is said of the keys holds", ["txn < transaction.txt", "txn -i"]);
   command.option("-i, --interactive", "ask for each part");
-  command.addHelpText("after", NOTATION);
+  command.withNotes(NOTATION);
   return onCluster<{ readonly interactive?: boolean }>(command, async ({ cluster, print }, _, { interactive = false }) => {
     const prompt = (text: string): void => {
       if (interactive) print.write(text);

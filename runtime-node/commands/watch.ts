@@ -46,10 +46,7 @@ function watchSyntax(): Command {
   command.option("--rev <N>", "from this revision on");
   command.option("--prev-kv", "print what was there before, too");
   command.option("-i, --interactive", "read lines of watches from standard input");
-  command.addHelpText(
-    "after",
-    "\nThe command finds the change in ETCD_WATCH_REVISION, ETCD_WATCH_EVENT_TYPE, ETCD_WATCH_KEY and ETCD_WATCH_VALUE.",
-  );
+  command.withNotes("The command finds the change in ETCD_WATCH_REVISION, ETCD_WATCH_EVENT_TYPE, ETCD_WATCH_KEY and ETCD_WATCH_VALUE.");
   return command;
 }
 
