@@ -34,7 +34,7 @@ interface Node {
 }
 
 function nodesOf(command: Command, path: readonly string[] = [], above: Node["flags"] = []): Node[] {
-  const own = command.options.flatMap(({ long, description }) => (long == null ? [] : [{ long, description: description ?? "" }]));
+  const own = command.options.flatMap(({ long, description }) => (!long ? [] : [{ long, description: description ?? "" }]));
   const flags = [...own, ...above];
   const parts = command.commands.map((part) => ({ name: part.name(), description: part.description() }));
   // Of the program itself only --help and --version: the others are those of the commands.

@@ -1,5 +1,5 @@
 /** `quorate context`: clusters by name, so that their addresses need not be typed. */
-import { Command } from "commander";
+import type { Command } from "commander";
 import { newCommand, told } from "./client-command.ts";
 import { type GivenSettings, readClientSettings } from "./client-settings.ts";
 import { readContexts, unknownContext, writeContexts } from "./contexts.ts";
