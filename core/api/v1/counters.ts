@@ -1,10 +1,14 @@
 /** Counters: see core/recipes/counter.ts. */
 import { z } from "zod";
+import type { RecipeContext } from "../../recipes/client-port.ts";
 import { addToCounter, deleteCounter, readCounter, setCounter } from "../../recipes/counter.ts";
 import { recipeIdempotencyKey, ifMatching } from "./conditions.ts";
+import { CounterAdds } from "./counter-adds.ts";
 import { flagParam, nameParam } from "./fields.ts";
+import { GuardedStore } from "./guarded-store.ts";
 import { type Operation, operation } from "./operation.ts";
 import { empty, etagOf, json } from "./reply.ts";
+import type { V1Services } from "./services.ts";
 
 const params = z.object({ name: nameParam });
 
@@ -14,6 +18,16 @@ const bigOut = z.union([z.int(), z.string()]).describe("Text beyond 2^53.");
 const bigToJson = (value: bigint): number | string => (Number.isSafeInteger(Number(value)) ? Number(value) : value.toString());
 
 const countOut = z.object({ value: bigOut, revision: z.int() });
+
+/** What is under way at a member. */
+const underWay = new WeakMap<V1Services, CounterAdds>();
+
+/** @param context of any request that may do whatever the member may */
+function addsOf(services: V1Services, context: RecipeContext): CounterAdds {
+  let adds = underWay.get(services);
+  if (adds === undefined) underWay.set(services, (adds = new CounterAdds(context)));
+  return adds;
+}
 
 const add = operation({
   method: "POST",
@@ -31,8 +45,16 @@ const add = operation({
     })
     .default({ add: 1n }),
   replies: { 200: { description: "It is added.", schema: countOut } },
-  handle: async ({ params: { name }, headers, body: { add: n, ...options }, context, signal }) => {
-    const { value, revision } = await addToCounter(context, name, n, { ...options, idempotencyKey: headers["idempotency-key"], signal });
+  handle: async ({ params: { name }, headers, body: { add: n, shards, ...bounds }, context, store, member, services, signal }) => {
+    const idempotencyKey = headers["idempotency-key"];
+    // With rights, a guard, or a key of its own, a request adds by itself.
+    const isPlain = idempotencyKey === undefined && shards === undefined;
+    const isAnybodys = member === services.member && !(store instanceof GuardedStore);
+    const added =
+      isPlain && isAnybodys
+        ? addsOf(services, context).add(name, n, bounds)
+        : addToCounter(context, name, n, { ...bounds, shards, idempotencyKey, signal });
+    const { value, revision } = await added;
     return json(200, { value: bigToJson(value), revision }, revision);
   },
 });
