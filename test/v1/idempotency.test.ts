@@ -69,6 +69,19 @@ test.each([
   expect([reply.status, ((await reply.json()) as { code: string }).code]).toEqual([422, "key_reused"]);
 });
 
+test("so is each transaction of a batch", async () => {
+  const append = (value: string) => ({ success: [{ op: "append", prefix: "batch/", value }] });
+  const send = async (...values: string[]) => {
+    const reply = await ask("POST", "/v1/batch", JSON.stringify({ txns: values.map(append) }), { "idempotency-key": "b" });
+    expect(reply.status).toBe(200);
+    return (await reply.json()) as { results: { problem?: { code: string } }[] };
+  };
+  const first = await send("1", "2");
+  expect(await send("1", "2")).toEqual(first);
+  expect((await send("1", "3")).results.map(({ problem }) => problem?.code)).toEqual(["key_reused", "key_reused"]);
+  expect(await (await ask("GET", "/v1/kv/batch/?prefix")).json()).toMatchObject({ count: 2 });
+});
+
 test("a transaction, too; and a key of no length is refused", async () => {
   const body = JSON.stringify({ success: [{ op: "append", prefix: "t/", value: "1" }] });
   const replies = [

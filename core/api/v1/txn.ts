@@ -5,7 +5,7 @@ import { errBadField, isQuorateError } from "../../errors.ts";
 import { txnOf } from "../../recipes/requests.ts";
 import type { TxnRequest, TxnResult } from "../../store/command.ts";
 import { isReadOnly } from "../../store/mvcc/transaction.ts";
-import { type Conditions, conditionHeaders, conditionsOf } from "./conditions.ts";
+import { type Conditions, conditionHeaders, conditionsOf, idempotencyKey } from "./conditions.ts";
 import { flagParam } from "./fields.ts";
 import { type Call, type Operation, operation } from "./operation.ts";
 import { problemOf, problemSchema } from "./problem.ts";
@@ -40,6 +40,7 @@ const batch = operation({
   path: "/v1/batch",
   tag: "txn",
   summary: "Several transactions that know nothing of one another, in one request: each succeeds or fails by itself.",
+  headers: z.object({ "idempotency-key": idempotencyKey }),
   body: z.strictObject({ txns: z.array(txnIn).min(1).max(BATCH_MAX) }),
   replies: {
     200: {
@@ -48,7 +49,10 @@ const batch = operation({
     },
   },
   handle: async (call) => {
-    const results = await Promise.all(call.body.txns.map((one) => run(call, one).catch(asProblem)));
+    const { once, body } = call;
+    // Each is done once by itself: what was not done the first time is done by the repeat.
+    const session = (at: number): Call["once"] => once && { ...once, client: `${once.client}.${at}` };
+    const results = await Promise.all(body.txns.map((one, at) => run(call, one, { session: session(at) }).catch(asProblem)));
     return json(200, { results });
   },
 });
