@@ -1,4 +1,11 @@
 /** The list of all namespaces, in one Durable Object: the platform itself has none. Asked by worker.ts alone. */
+import type { Env, Settings } from "./settings.ts";
+
+/** The one there is. It keeps names only, and stays in the jurisdiction of the namespaces all the same. */
+export function directoryOf({ DIRECTORY }: Pick<Env, "DIRECTORY">, { jurisdiction }: Pick<Settings, "jurisdiction">): DurableObjectStub {
+  const directory = jurisdiction === null ? DIRECTORY : DIRECTORY.jurisdiction(jurisdiction);
+  return directory.get(directory.idFromName("directory"));
+}
 
 /** Names in one answer, at most. */
 const PAGE_MAX = 1_000;

@@ -66,8 +66,8 @@ export class NamespaceMember {
   readonly #consensus: StoredSolo;
   readonly #schedules: ScheduleDuty;
   readonly #alarm: AlarmClock;
-  /** This instance found no tables: the namespace is new. */
-  readonly isNew: boolean;
+  /** The directory has it. */
+  #isListed: boolean;
   #commits = 0;
 
   /** Reads the totals and makes what is not there yet. @throws QuorateError unimplemented for tables of a newer release */
@@ -84,7 +84,7 @@ export class NamespaceMember {
     this.#alarm = new AlarmClock(storage, (error) => onError(error, { what: "setting the alarm" }));
     const state = new SqlStateStorage(storage);
     const known = readFact(storage.sql, "birth");
-    this.isNew = known === undefined;
+    this.#isListed = readFact(storage.sql, "listed") !== undefined;
     const birth = known === undefined ? this.#beBorn() : (JSON.parse(known) as Birth);
     const { autoCompactionRevisions: retentionRevisions } = settings;
     this.#consensus = new StoredSolo({
@@ -221,6 +221,15 @@ export class NamespaceMember {
     } finally {
       this.#alarm.rearm(clock.wallMs(), this.replica.nextDutyMs, this.#schedules.nextAtMs);
     }
+  }
+
+  get isListed(): boolean {
+    return this.#isListed;
+  }
+
+  listed(): void {
+    this.#isListed = true;
+    writeFact(this.#storage.sql, "listed", "yes");
   }
 
   /** Nothing is applied any more: the tables are about to be another state's. Another instance has to take the place of this one. */

@@ -3,6 +3,7 @@
  */
 import { pathAndQuery, toResponse } from "../core/api/exchange-fetch.ts";
 import type { ApiReply } from "../core/api/exchange.ts";
+import { directoryOf } from "./directory-object.ts";
 import { assert } from "../core/invariant.ts";
 import { administer, administerSnapshot } from "./administration.ts";
 import { refusal } from "./refusal.ts";
@@ -67,7 +68,8 @@ export class QuorateNamespace {
 
   /** Only worker.ts sends requests here, those under `/admin` after it has checked who asks. */
   async fetch(sent: Request): Promise<Response> {
-    const { member, sockets, settings } = await this.#opened;
+    const open = await this.#opened;
+    const { member, sockets, settings } = open;
     const { path, query } = pathAndQuery(sent.url);
     if (this.#isReplaced) return refusal(503, "unavailable", "the state was just replaced: ask again", { "retry-after": "1" });
     const [, administered, snapshot] = ADMIN_PATH.exec(path) ?? [];
@@ -79,7 +81,7 @@ export class QuorateNamespace {
         : sent;
     this.#name ??= administered ?? (chosen as Chosen).name;
     this.#clientUrl ??= originOf(sent.url) + (request === sent ? "" : `/ns/${this.#name}`);
-    if (member.isNew) this.#enlist();
+    if (!member.isListed) this.#enlist(open);
     try {
       if (administered !== undefined) {
         const asked = { member, storage: this.#state.storage, onReplaced: () => this.#replaced() };
@@ -102,18 +104,20 @@ export class QuorateNamespace {
     setTimeout(() => this.#state.abort("the state was replaced"), ANSWER_MS);
   }
 
-  #enlisted = false;
-  /** In the directory, for whoever administers the Worker; tried again with the next instance when it fails, as long as nothing was written. */
-  #enlist(): void {
-    if (this.#enlisted || this.#name === null) return;
-    this.#enlisted = true;
-    const directory = this.#env.DIRECTORY.get(this.#env.DIRECTORY.idFromName("directory"));
-    const told = directory.fetch(new Request(`https://directory/${this.#name}`, { method: "PUT" })).then(
-      () => {},
-      (error: unknown) => log("error", "the namespace could not be listed", { namespace: this.#name, error }),
-    );
+  /** In the directory, for whoever administers the Worker; tried again with each request until it is done. */
+  #enlist({ member, settings }: Open): void {
+    if (this.#isEnlisting || this.#name === null) return;
+    this.#isEnlisting = true;
+    const told = directoryOf(this.#env, settings)
+      .fetch(new Request(`https://directory/${this.#name}`, { method: "PUT" }))
+      .then(
+        ({ ok, status }) => (ok ? member.listed() : log("error", "the namespace could not be listed", { namespace: this.#name, status })),
+        (error: unknown) => log("error", "the namespace could not be listed", { namespace: this.#name, error }),
+      )
+      .finally(() => (this.#isEnlisting = false));
     this.#state.waitUntil(told);
   }
+  #isEnlisting = false;
 
   async alarm(): Promise<void> {
     await (await this.#opened).member.alarmRang();

@@ -3,7 +3,7 @@
  * clearly what cannot be served here.
  */
 import { pathAndQuery } from "../core/api/exchange-fetch.ts";
-import { QuorateDirectory } from "./directory-object.ts";
+import { QuorateDirectory, directoryOf } from "./directory-object.ts";
 import { log } from "./log.ts";
 import { QuorateNamespace } from "./namespace-object.ts";
 import { ADMIN_PATH, chooseNamespace, namespaceOf } from "./namespaces.ts";
@@ -97,17 +97,16 @@ async function administer(request: Request, path: string, deployment: Deployment
   return objectOf(chosen.name, deployment).fetch(request);
 }
 
-function list(request: Request, { env }: Deployment): Promise<Response> | Response {
+function list(request: Request, { env, settings }: Deployment): Promise<Response> | Response {
   const url = new URL(request.url);
   const limit = url.searchParams.get("limit") ?? "1000";
   if (request.method !== "GET") return refusal(405, "method_not_allowed", "the list takes GET", { allow: "GET" });
   if (!/^[1-9]\d{0,3}$/.test(limit) || Number(limit) > 1000)
     return refusal(400, "bad_field", "limit: wanted: a whole number from 1 to 1000");
-  const directory = env.DIRECTORY.get(env.DIRECTORY.idFromName("directory"));
   const asked = new URL("https://directory/");
   asked.searchParams.set("after", url.searchParams.get("after") ?? "");
   asked.searchParams.set("limit", limit);
-  return directory.fetch(new Request(asked));
+  return directoryOf(env, settings).fetch(new Request(asked));
 }
 
 /** Takes as long whether they are the same or not. */
