@@ -16,8 +16,8 @@ export default defineConfig({
       "bench/**/*.test.ts",
       "test/**/*.test.ts",
     ],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // What is waited for comes sooner or later; on a busy machine, later.
     expect: { poll: { timeout: 15_000 } },
     reporters: report === undefined ? ["default"] : ["default", "json"],
