@@ -103,7 +103,11 @@ test("resumeCampaign() goes on from another process", async () => {
   void stand("b", { id: "11", ttl: "10s" }, b);
   await lab.advance(0);
   b.kill();
-  expect(await lab.run(resumeCampaign(lab.client().context, "db", "11", { wait: "3s" }))).toEqual({ lease: "11", key: `${PREFIX}b` });
+  expect(await lab.run(resumeCampaign(lab.client().context, "db", "11", { wait: "3s" }))).toEqual({
+    lease: "11",
+    key: `${PREFIX}b`,
+    position: 1,
+  });
   await lab.run(a.resign());
   expect((await lab.run(resumeCampaign(lab.client().context, "db", "11"))).lease).toBe("11");
   await lab.run(releaseCandidature(lab.client().context, "db", "11"));
@@ -113,7 +117,7 @@ test("resumeCampaign() goes on from another process", async () => {
 test("queueForElection() keeps the candidature", async () => {
   const a = await lead("a");
   const waiting = await lab.run(queueForElection(lab.client().context, "db", ascii("b"), { id: "11", wait: "1s" }));
-  expect(waiting).toEqual({ lease: "11", key: `${PREFIX}b` });
+  expect(waiting).toEqual({ lease: "11", key: `${PREFIX}b`, position: 1 });
   await lab.run(a.resign());
   expect((await lab.run(electionState(lab.client().context, "db"))).leader?.value).toBe("b");
 });

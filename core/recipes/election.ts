@@ -10,7 +10,7 @@ import { errConflict, errHeld, errSessionLost, isQuorateError } from "../errors.
 import type { KeyValue, LeaseId } from "../store/command.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
 import { Hold } from "./hold.ts";
-import { findInLine, firstOp, joinLine, leaveLine } from "./line.ts";
+import { findInLine, firstOp, joinLine, leaveLine, positionInLine } from "./line.ts";
 import { prefixOf } from "./names.ts";
 import { isCompacted, isPassing, repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, keysUnder, oneKey, putOp, readOf, txnOf } from "./requests.ts";
@@ -33,6 +33,8 @@ export interface Candidate {
 export interface Candidature {
   readonly lease: LeaseId;
   readonly key: string;
+  /** 1: next after the leader. */
+  readonly position: number;
 }
 
 export interface ElectionState {
@@ -93,7 +95,7 @@ export async function queueForElection(
 ): Promise<Leadership | Candidature> {
   const prefix = prefixOf(KIND, name);
   const enter = (session: Session, ownSession: boolean) => joinLine(context, { prefix, session, ownSession, value });
-  return leadershipOr(context, await queueTurn(context, options, enter));
+  return leadershipOr(context, prefix, await queueTurn(context, options, enter));
 }
 
 /**
@@ -109,14 +111,16 @@ export async function resumeCampaign(
   const prefix = prefixOf(KIND, name);
   return leadershipOr(
     context,
+    prefix,
     await resumeTurn(context, lease, options, (session) => findInLine(context, prefix, session, options.signal)),
   );
 }
 
-function leadershipOr(context: RecipeContext, { place, granted }: Queued): Leadership | Candidature {
+async function leadershipOr(context: RecipeContext, prefix: Bytes, { place, granted }: Queued): Promise<Leadership | Candidature> {
   if (granted) return new Leadership(context, place);
+  const position = await positionInLine(context, prefix, place);
   if (place.ownSession) place.session.detach();
-  return { lease: place.session.id, key: place.key };
+  return { lease: place.session.id, key: place.key, position };
 }
 
 /** Resigns or leaves the line, by the lease alone, and ends the lease. What is gone already is fine. */

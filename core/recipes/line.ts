@@ -8,7 +8,7 @@ import type { KeyValue, LeaseId, Operation } from "../store/command.ts";
 import type { RecipeContext } from "./client-port.ts";
 import type { Place } from "./hold.ts";
 import { repeat } from "./repeat.ts";
-import { createdAt, deleteOp, foundAt, keysUnder, oneKey, putOp, rangeOp, txnOf } from "./requests.ts";
+import { createdAt, deleteOp, foundAt, keysUnder, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 import { type Session, checkLease } from "./session.ts";
 import { type Entered, placeGone, putForSession, untilNothingAhead } from "./turns.ts";
 
@@ -27,6 +27,13 @@ const LAST = { sortTarget: "create", sortOrder: "descend", limit: 1 } as const;
 /** A lease's key in a line. */
 export function keyInLine(prefix: Bytes, lease: LeaseId): Bytes {
   return (prefix + BigInt(lease).toString(16)) as Bytes;
+}
+
+/** How many are before a place; the first one has its turn. */
+export async function positionInLine(context: RecipeContext, prefix: Bytes, { created }: Place): Promise<number> {
+  // The count of a reply is that of the range, whatever the bounds of revisions.
+  const before = readOf(keysUnder(prefix), { maxCreateRevision: created - 1, keysOnly: true });
+  return (await repeat(context, () => context.store.range(before))).kvs.length;
 }
 
 /** The read of the first key in a line. */

@@ -10,7 +10,7 @@ import { errHeld } from "../errors.ts";
 import type { KeyValue, LeaseId } from "../store/command.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
 import { Hold } from "./hold.ts";
-import { type Entry, findInLine, firstOp, joinEmptyLine, joinLine, leaveLine } from "./line.ts";
+import { type Entry, findInLine, firstOp, joinEmptyLine, joinLine, leaveLine, positionInLine } from "./line.ts";
 import { prefixOf } from "./names.ts";
 import { repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, keysUnder, oneKey, readOf, txnOf } from "./requests.ts";
@@ -171,11 +171,10 @@ function entryOf({ host }: RecipeContext, prefix: Bytes, session: Session, ownSe
 
 async function holdOrTicket(context: RecipeContext, prefix: Bytes, { place, granted }: Queued): Promise<Hold | LockTicket> {
   if (granted) return new Hold(context, place);
-  const { session, ownSession, key, created } = place;
-  const before = readOf(keysUnder(prefix), { maxCreateRevision: created - 1, keysOnly: true });
-  const { kvs } = await repeat(context, () => context.store.range(before));
+  const { session, ownSession, key } = place;
+  const position = await positionInLine(context, prefix, place);
   if (ownSession) session.detach();
-  return { lease: session.id, key, position: kvs.length };
+  return { lease: session.id, key, position };
 }
 
 /** Other programs put what they like, or nothing. */

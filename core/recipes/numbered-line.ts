@@ -51,6 +51,12 @@ export function numberedKey({ line }: NumberedLine, number: number, suffix: Byte
   return (line + rev20(number) + suffix) as Bytes;
 }
 
+/** How many are before a place, those who hold among them. */
+export async function positionOf(context: RecipeContext, { line }: NumberedLine, { key }: Place): Promise<number> {
+  const before = readOf({ key: line, end: key }, { countOnly: true });
+  return (await repeat(context, () => context.store.range(before))).count;
+}
+
 /**
  * Puts the session at the end of the line, unless it is in it.
  * @returns what `otherwise` read, when a condition of `compare` did not hold

@@ -11,7 +11,7 @@ import type { KeyRange, KeyValue, LeaseId } from "../store/command.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
 import { Hold, type HoldJson, type Place, ownKey, resumeHold } from "./hold.ts";
 import { prefixOf, revisionAt } from "./names.ts";
-import { type NumberedLine, findNumbered, joinNumbered, leaveNumbered, placeValue, saidIn } from "./numbered-line.ts";
+import { type NumberedLine, findNumbered, joinNumbered, leaveNumbered, placeValue, positionOf, saidIn } from "./numbered-line.ts";
 import { repeat } from "./repeat.ts";
 import { createdAt, deleteOp, foundAt, keysUnder, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 import type { Session } from "./session.ts";
@@ -56,6 +56,8 @@ export interface RwState {
 export interface RwTicket {
   readonly lease: LeaseId;
   readonly key: string;
+  /** How many are before it, those who hold among them. */
+  readonly position: number;
   readonly mode: RwMode;
 }
 
@@ -204,12 +206,18 @@ async function downgrade(context: RecipeContext, place: Place): Promise<Place> {
   return { ...place, key: reader, created: own.createRevision };
 }
 
-function holdOrTicket(context: RecipeContext, line: NumberedLine, place: Place, granted: boolean): ReadHold | WriteHold | RwTicket {
+async function holdOrTicket(
+  context: RecipeContext,
+  line: NumberedLine,
+  place: Place,
+  granted: boolean,
+): Promise<ReadHold | WriteHold | RwTicket> {
   const reads = place.key.endsWith(READ);
   const number = numberIn(line, place);
   if (granted) return reads ? new ReadHold(context, place, number) : new WriteHold(context, place, number);
+  const position = await positionOf(context, line, place);
   if (place.ownSession) place.session.detach();
-  return { lease: place.session.id, key: place.key, mode: reads ? "read" : "write" };
+  return { lease: place.session.id, key: place.key, position, mode: reads ? "read" : "write" };
 }
 
 function entryIn(line: NumberedLine, kv: KeyValue): RwEntry {

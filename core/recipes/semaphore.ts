@@ -12,7 +12,16 @@ import type { Compare, KeyRange, KeyValue, LeaseId } from "../store/command.ts";
 import type { ReadOptions, RecipeContext } from "./client-port.ts";
 import { Hold, type Place } from "./hold.ts";
 import { prefixOf, revisionAt } from "./names.ts";
-import { type Numbered, type NumberedLine, findNumbered, joinNumbered, leaveNumbered, placeValue, saidIn } from "./numbered-line.ts";
+import {
+  type Numbered,
+  type NumberedLine,
+  findNumbered,
+  joinNumbered,
+  leaveNumbered,
+  placeValue,
+  positionOf,
+  saidIn,
+} from "./numbered-line.ts";
 import { isCompacted, repeat } from "./repeat.ts";
 import { createdAt, foundAt, isAt, keysUnder, oneKey, putOp, rangeOp, txnOf } from "./requests.ts";
 import { openScope } from "./scope.ts";
@@ -63,6 +72,8 @@ export interface SemaphoreState {
 export interface SemaphoreTicket {
   readonly lease: LeaseId;
   readonly key: string;
+  /** How many are before it, those who hold among them. */
+  readonly position: number;
   readonly permits: number;
 }
 
@@ -283,10 +294,17 @@ function holdOf(context: RecipeContext, { line }: NumberedLine, place: Place): H
   return new Hold(context, place, revisionAt(place.key, line.length));
 }
 
-function holdOrTicket(context: RecipeContext, line: NumberedLine, place: Place, granted: boolean, permits: number): Hold | SemaphoreTicket {
+async function holdOrTicket(
+  context: RecipeContext,
+  line: NumberedLine,
+  place: Place,
+  granted: boolean,
+  permits: number,
+): Promise<Hold | SemaphoreTicket> {
   if (granted) return holdOf(context, line, place);
+  const position = await positionOf(context, line, place);
   if (place.ownSession) place.session.detach();
-  return { lease: place.session.id, key: place.key, permits };
+  return { lease: place.session.id, key: place.key, position, permits };
 }
 
 function entryIn({ line }: NumberedLine, kv: KeyValue): SemaphoreEntry {

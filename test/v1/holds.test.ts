@@ -105,6 +105,21 @@ describe("locks", () => {
     expect(await state()).toEqual(before);
   });
 
+  test.each([
+    ["elections", "/v1/elections/placed", ""],
+    ["rwlocks", "/v1/rwlocks/placed", "/write"],
+    ["semaphores", "/v1/semaphores/placed", "?permits=1&limit=1&"],
+  ])("a ticket of %s says how many are before it", async (_, path, end) => {
+    const query = end.includes("?") ? "" : "?";
+    const first = await json(201, "POST", `${path}${end}`);
+    const tickets = [await json(202, "POST", `${path}${end}${query}queue=1`), await json(202, "POST", `${path}${end}${query}queue=1`)];
+    expect(tickets.map(({ position }) => position)).toEqual([1, 2]);
+    await json(204, "DELETE", `${path}/${String(tickets[0]!["lease"])}`);
+    expect(await json(202, "PUT", `${path}/${String(tickets[1]!["lease"])}`)).toMatchObject({ position: 1 });
+    await json(204, "DELETE", `${path}/${String(first["lease"])}`);
+    expect(await json(200, "PUT", `${path}/${String(tickets[1]!["lease"])}`)).not.toHaveProperty("position");
+  });
+
   test("what cannot be guarded refuses a guard, and a guard has its form", async () => {
     const headers = { "quorate-guard": "a@1" };
     expect(await json(400, "POST", "/v1/leases", { body: '{"ttl":"20s"}', headers })).toMatchObject({ field: "quorate-guard" });

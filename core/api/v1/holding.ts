@@ -45,7 +45,7 @@ export const holdOut = z.object({
 export const ticketOut = z.object({
   lease: z.string().describe("By which the place is kept, asked for, and given up."),
   key: z.string(),
-  position: z.int().optional().describe("1: next."),
+  position: z.int().describe("How many are before it, those who hold among them."),
 });
 
 /** One who holds or waits. */
@@ -84,7 +84,7 @@ interface Options extends CallOptions {
 interface Ticket {
   readonly lease: LeaseId;
   readonly key: string;
-  readonly position?: number;
+  readonly position: number;
 }
 
 export interface Acquisition {
@@ -124,7 +124,7 @@ export function heldReply(status: 200 | 201, held: Hold | Ticket): ApiReply {
     return json(status, holdToJson(held));
   }
   const { lease, key, position } = held;
-  return json(202, { lease, key, ...(position === undefined ? {} : { position }) });
+  return json(202, { lease, key, position });
 }
 
 export function holdToJson({ lease, key, fence, guardHeader, session }: Hold): z.infer<typeof holdOut> {
