@@ -51,6 +51,18 @@ test("a report is the same act again when the answer was lost", async () => {
   );
 });
 
+test("a report that arrives late does not undo a later one", async () => {
+  const client = lab.client();
+  const { id } = await lab.run(Session.open(client.context));
+  const first = client.calls.length + 1;
+  // The first try of the transaction comes seconds after the second.
+  client.fault = ({ number, kind }) => (number <= first + 1 && kind === "txn" ? "late" : "none");
+  await lab.run(reportProgress(client.context, "t", "w", { state: "running", percent: 10 }, id));
+  await lab.run(reportProgress(client.context, "t", "w", { state: "done" }, id));
+  await lab.advance(5_000);
+  expect((await lab.run(taskState(client.context, "t"))).workers).toEqual([{ worker: "w", state: "done" }]);
+});
+
 test.each([
   ["percent", { percent: 101 }],
   ["note", { note: "x".repeat(1001) }],

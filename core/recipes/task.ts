@@ -14,7 +14,7 @@ import type { AsOf, CallOptions, ReadOptions, RecipeContext } from "./client-por
 import { nameOfSegment, prefixOf, segmentOf } from "./names.ts";
 import { putAt } from "./put-at.ts";
 import { repeat } from "./repeat.ts";
-import { deleteOp, foundAt, keysUnder, oneKey, putOp, rangeOp, txnOf } from "./requests.ts";
+import { deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 
 const KIND = "tasks";
 const NOTE_CHARS_MAX = 1_000;
@@ -70,11 +70,20 @@ export async function reportProgress(
   if (note !== undefined && note.length > NOTE_CHARS_MAX) throw errBadField("note", `note: must have at most ${NOTE_CHARS_MAX} characters`);
   const value = utf8Encode(JSON.stringify({ state, percent, note }));
   const segment = segmentOf(worker, "worker");
-  const ended = state !== "running";
-  const report = ended ? putOp(keyOf(name, `p/${segment}`), value) : putOp(keyOf(name, `p/${segment}`), value, lease);
-  const request = txnOf([], [report, putOp(keyOf(name, `w/${segment}`), "" as Bytes)]);
-  const { revision } = await repeat(context, () => context.store.txn(request, { signal }), { signal });
-  return { revision };
+  const key = keyOf(name, `p/${segment}`);
+  const on: LeaseId = state === "running" ? lease : "0";
+  const writes = [putOp(key, value, on), putOp(keyOf(name, `w/${segment}`), "" as Bytes)];
+  const look = rangeOp(oneKey(key));
+  const { kvs } = await repeat(context, () => context.store.range(readOf(oneKey(key)), { signal }), { signal });
+  for (let [before] = kvs; ;) {
+    // By compare: a try that was given up may arrive after a later report, which it must not undo.
+    const request = txnOf([modifiedAt(key, before?.modRevision ?? 0)], writes, [look]);
+    const result = await repeat(context, () => context.store.txn(request, { signal }), { signal });
+    if (result.succeeded) return { revision: result.revision };
+    [before] = foundAt(result, 0);
+    // A try of which nothing was heard has said it.
+    if (before?.value === value && before.lease === on) return { revision: before.modRevision };
+  }
 }
 
 /** What is to be done, and how far everybody is. */

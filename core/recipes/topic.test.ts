@@ -140,3 +140,11 @@ test("moving a cursor is the same act again when the answer was lost", async () 
     (after) => expect(after).toBe(6),
   );
 });
+
+test("who asked again is not told that it moved a cursor to where another has moved it", async () => {
+  const [a, b] = [lab.client(), lab.client()];
+  a.fault = ({ number }) => (number === 1 ? "lose-request" : "none");
+  const moves = [a, b].map(({ context }) => moveCursor(context, "news", "mail", 7, { modRevision: 0 }));
+  const told = (await lab.run(Promise.allSettled(moves))).map(({ status }) => status);
+  expect(told).toEqual(["rejected", "fulfilled"]);
+});

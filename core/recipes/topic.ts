@@ -4,7 +4,7 @@
  * same transaction as the effect.
  *
  *     /quorate/topics/<name>/e/<rev20>        events
- *     /quorate/topics/<name>/c/<consumer>     cursors, in decimal
+ *     /quorate/topics/<name>/c/<consumer>     cursors: in decimal, and after a blank a word that says which move it was
  *     /quorate/topics/<name>/retention        how long and how many are kept
  */
 import { type Bytes, ascii } from "../bytes/bytes.ts";
@@ -197,7 +197,12 @@ export interface Cursor {
 /** Where a consumer is. */
 export async function readCursor(context: RecipeContext, name: string, consumer: string, options: ReadOptions = {}): Promise<Cursor> {
   const { kvs } = await repeat(context, () => context.store.range(readOf(oneKey(cursorKey(name, consumer))), options), options);
-  return kvs[0] === undefined ? { after: 0, modRevision: 0 } : { after: Number(kvs[0].value), modRevision: kvs[0].modRevision };
+  return { after: placeIn(kvs[0]), modRevision: kvs[0]?.modRevision ?? 0 };
+}
+
+/** @param kv of a cursor; undefined: there is none */
+function placeIn(kv: KeyValue | undefined): number {
+  return kv === undefined ? 0 : Number.parseInt(kv.value, 10);
 }
 
 /**
@@ -215,8 +220,10 @@ export async function moveCursor(
 ): Promise<Cursor> {
   if (!Number.isSafeInteger(after) || after < 0) throw errBadField("after", "after: must be the number of an event");
   const key = cursorKey(name, consumer);
-  const put = await putAt(context, key, ascii(after.toString()), { ifRevision: from.modRevision, signal });
-  if (!put.done) throw errConflict("somebody else has moved the cursor", { after: Number(put.now?.value ?? 0) });
+  // Who asks again finds his own move by the word, and does not take for it that of another to the same place.
+  const move = [...context.host.randomBytes(8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const put = await putAt(context, key, ascii(`${after} ${move}`), { ifRevision: from.modRevision, signal });
+  if (!put.done) throw errConflict("somebody else has moved the cursor", { after: placeIn(put.now) });
   return { after, modRevision: put.revision };
 }
 

@@ -6,6 +6,9 @@ import { describe, expect, test } from "vitest";
 import { runConfig } from "./config-schedule.ts";
 import { runLimits } from "./limit-schedule.ts";
 import { runRosters } from "./roster-schedule.ts";
+import { runTask } from "./task-schedule.ts";
+import { runTicks } from "./tick-schedule.ts";
+import { runTopic } from "./topic-schedule.ts";
 
 const only = process.env["RECIPE_SEED"];
 const runs = Number(process.env["RECIPE_RUNS"] ?? 4);
@@ -21,6 +24,9 @@ const SCHEDULES: readonly (readonly [name: string, run: (seed: number) => Promis
   ["limits", runLimits, { allowed: 100, refused: 20 }],
   ["config", runConfig, { published: 50, refused: 0, seen: 200 }],
   ["groups", runRosters, { joins: 20, leaves: 20, fails: 5 }],
+  ["topics", runTopic, { published: 100, told: 300, moved: 30 }],
+  ["tasks", runTask, { directed: 30, ended: 10, lost: 1 }],
+  ["schedules", runTicks, { ticks: 70 }],
 ];
 
 describe("random schedules", () => {
