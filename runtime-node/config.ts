@@ -1,5 +1,5 @@
 /**
- * From flags and environment to settings: flags win over variables, variables over defaults. Whatever cannot be taken is named with its
+ * From flags, environment and a file to settings: flags win over variables, these over the file, and that over defaults. Whatever cannot be taken is named with its
  * value and with what is wanted; nothing is ignored.
  */
 import type { KeepAliveTimes } from "../adapters/grpc/grpc-server.ts";
@@ -14,8 +14,17 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-/** Variables with our prefix that are no settings: of the benchmark and the tests. */
-const OTHER_VARIABLES = /^QUORATE_(BENCH|TEST)_/;
+/** Variables with our prefix that are no settings: of the benchmark and the tests, and the file of settings. */
+const OTHER_VARIABLES = /^QUORATE_((BENCH|TEST)_|CONFIG_FILE$)/;
+
+/** What a file of settings says, as it would stand on a command line; see config-file.ts. */
+export interface FileSettings {
+  readonly values: Readonly<Partial<Record<SettingName, string>>>;
+  /** Where each stands, for messages. */
+  readonly places: ReadonlyMap<SettingName, string>;
+}
+
+const NO_FILE: FileSettings = { values: {}, places: new Map() };
 
 /**
  * @param flags values as they were given, by name without dashes
@@ -24,6 +33,7 @@ const OTHER_VARIABLES = /^QUORATE_(BENCH|TEST)_/;
 export function readSettings(
   flags: Readonly<Record<string, unknown>>,
   environment: Readonly<Record<string, string | undefined>>,
+  file = NO_FILE,
 ): Settings {
   const given: Record<string, unknown> = {};
   const source = new Map<string, string>();
@@ -35,6 +45,9 @@ export function readSettings(
     } else if (environment[variable] !== undefined && environment[variable] !== "") {
       given[name] = environment[variable];
       source.set(name, variable);
+    } else if (file.values[name] !== undefined) {
+      given[name] = file.values[name];
+      source.set(name, file.places.get(name) ?? name);
     }
   }
   const parsed = settingsSchema.safeParse(given);

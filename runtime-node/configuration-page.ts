@@ -12,6 +12,22 @@ const HEAD = `# Configuration
 \`quorate serve\` takes each setting as a flag, \`--name value\` or \`--name=value\`, and as an environment variable. A flag wins over a variable.
 Names and meanings are those of [etcd](https://etcd.io/docs/v3.4/op-guide/configuration/) unless a setting is marked as ours. A value that cannot
 be taken ends the command with exit code 2 and says what is wanted; so does an unknown flag, and a flag of etcd that has no effect here.
+
+## A file of settings
+
+\`--config-file FILE\` (or \`QUORATE_CONFIG_FILE\`) is YAML with the same names; flags and variables win over it. etcd's sections \`client-transport-security\` and \`peer-transport-security\` are taken too. A name that is none ends the command with the line and the nearest name that there is.
+
+\`\`\`yaml
+name: a
+data-dir: /var/lib/quorate
+listen-client-urls: [https://0.0.0.0:2379]
+client-transport-security:
+  cert-file: /etc/quorate/server.pem
+  key-file: /etc/quorate/server.key
+log-level: info
+\`\`\`
+
+\`quorate serve --print-config\` prints all settings that would be in force, as such a file. On SIGHUP the file and certificates are read anew: \`log-level\` counts at once, and the log names changed settings that count from the next start on. What cannot be taken is told in the log, and changes nothing.
 `;
 
 /** The whole page. */

@@ -30,7 +30,6 @@ const GROUPS: readonly (readonly [reason: string, names: string])[] = [
   [STORAGE, "experimental-compaction-batch-limit experimental-enable-v2v3"],
   [LOGGING, "logger log-output log-outputs debug log-package-levels"],
   [PROFILING, "enable-pprof"],
-  ["a file of settings is not there yet: use flags or QUORATE_* variables", "config-file"],
   ["the JSON gateway is always on", "enable-grpc-gateway"],
   ["the metrics are always complete", "metrics"],
 ];

@@ -3,9 +3,9 @@ import { setFlagsFromString } from "node:v8";
 import { isQuorateError } from "../core/errors.ts";
 import { ConfigError, strangeVariables } from "./config.ts";
 import { hostOf } from "./host.ts";
-import { type Logger, createLogger } from "./logger.ts";
+import { LOG_LEVELS, type Logger, createLogger } from "./logger.ts";
 import { type RunningServer, startServer } from "./server.ts";
-import type { Settings } from "./settings.ts";
+import { SETTING_NAMES, type Settings } from "./settings.ts";
 
 /** How long a second look at the end is worth: after it the process ends whatever is left. */
 const END_MS = 15_000;
@@ -13,8 +13,12 @@ const END_MS = 15_000;
 /** How often certificates are looked at, so that a renewal that went wrong is known before the next connection. */
 const REFRESH_MS = 10_000;
 
-/** Runs until a signal or a failure ends the process. @throws ConfigError before anything was done */
-export async function serve(settings: Settings): Promise<void> {
+/**
+ * Runs until a signal or a failure ends the process.
+ * @param reread the settings as they would be at a start now, for SIGHUP; throws ConfigError
+ * @throws ConfigError before anything was done
+ */
+export async function serve(settings: Settings, reread: () => Settings): Promise<void> {
   keepCollectionsShort();
   const format = settings["log-format"];
   const logger = createLogger(settings["log-level"], format === "plain" || (format === "auto" && process.stderr.isTTY));
@@ -29,7 +33,11 @@ export async function serve(settings: Settings): Promise<void> {
     process.exit(1);
   }
   setInterval(() => server.refresh(), REFRESH_MS).unref();
-  process.on("SIGHUP", () => server.refresh());
+  const reload = reloader(settings, reread, logger);
+  process.on("SIGHUP", () => {
+    server.refresh();
+    reload();
+  });
   void server.failed.then((error) => {
     logger.fatal({ failure: plain(error) }, `the member cannot go on: ${error.message}`);
     process.exit(1);
@@ -48,6 +56,28 @@ export async function serve(settings: Settings): Promise<void> {
   console.log(greeting(server));
   logger.info({ urls, dataDirectory, pid: process.pid, runtime: runtimeName() }, "listening");
   void serving.then(() => logger.info("ready to serve"));
+}
+
+/** Takes over what can change while a member runs, and says of the rest that it does not. */
+function reloader(begun: Settings, reread: () => Settings, logger: Logger): () => void {
+  let current = begun;
+  return () => {
+    let next: Settings;
+    try {
+      next = reread();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      logger.error(`the settings cannot be read anew; those from before stay: ${error.message}`);
+      return;
+    }
+    if (next["log-level"] !== current["log-level"]) {
+      logger.level = LOG_LEVELS[next["log-level"]];
+      logger.info({ level: next["log-level"] }, "the log level was changed");
+    }
+    const waiting = SETTING_NAMES.filter((name) => name !== "log-level" && JSON.stringify(next[name]) !== JSON.stringify(current[name]));
+    if (waiting.length > 0) logger.warn({ settings: waiting }, "changed settings that count from the next start on");
+    current = next;
+  };
 }
 
 function runtimeName(): string {
