@@ -55,6 +55,7 @@ describe("readSettings()", () => {
       "grpc-keepalive-timeout": "20s",
       "max-request-bytes": 1_572_864,
       "max-txn-ops": 128,
+      "max-concurrent-streams": 100_000,
       "max-connections": 10_000,
       "auto-compaction-mode": "periodic",
       "auto-compaction-retention": "0",

@@ -343,6 +343,7 @@ function grpcServer({ settings, views, member, authenticator, logger, tls, serve
     watch,
     authenticator,
     maxRequestBytes: settings["max-request-bytes"],
+    streamsMax: settings["max-concurrent-streams"],
     electionTimeoutMs: settings["election-timeout"],
     keepAlive: keepAliveTimes(settings),
     certificateNameOf: (socket) => tls?.certificateNameOf(socket),

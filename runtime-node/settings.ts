@@ -431,6 +431,15 @@ export const settingsSchema = z.strictObject({
   "max-txn-ops": whole(1, 1_000_000)
     .default(128)
     .meta(meta({ group: "Limits", ...wholeMeta(1, 1_000_000), description: "Operations that each list of a transaction may have." })),
+  "max-concurrent-streams": whole(1, 4_294_967_295)
+    .default(100_000)
+    .meta(
+      meta({
+        group: "Limits",
+        ...wholeMeta(1, 4_294_967_295),
+        description: "Calls that one HTTP/2 connection may have open at a time; its client keeps more of them back.",
+      }),
+    ),
   "max-connections": whole(1, 1_000_000)
     .default(10_000)
     .meta(

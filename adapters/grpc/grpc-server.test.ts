@@ -1,6 +1,7 @@
 /** The server behind real sockets, called by a client that can do what no well-behaved one does. Time that matters is given to it. */
 import { type Server, type Socket, connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { once } from "node:events";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { grpcMessage } from "../../core/api/v3/grpc-message.ts";
@@ -58,6 +59,7 @@ async function start(options: Partial<GrpcServerOptions> = {}): Promise<void> {
     maxRequestBytes: MAX_REQUEST_BYTES,
     electionTimeoutMs: 10,
     keepAlive: KEEP_ALIVE,
+    streamsMax: 100,
     onOther: (stream, headers) => {
       others.push(String(headers[":path"]));
       if (headers[":method"] === "POST" && headers[":path"] !== "/nowhere")
@@ -417,6 +419,12 @@ describe("a connection", () => {
     watches[0]!.cancel();
     await watches[0]!.outcome;
     await untilTrue(async () => (await client.unary(KV_RANGE, rangeOf("a"))).status === 0, { what: () => "room for a call" });
+  });
+
+  test("says how many calls it may carry at a time", async () => {
+    const { session } = open();
+    await once(session, "remoteSettings");
+    expect(session.remoteSettings.maxConcurrentStreams).toBe(100);
   });
 
   test("that breaks off right after a call is closed, and nothing else happens", async () => {

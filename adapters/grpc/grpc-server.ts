@@ -35,6 +35,8 @@ export interface GrpcServerOptions extends MethodDeps {
   /** A call that asks for a leader ends when there was none for three of these. */
   readonly electionTimeoutMs: number;
   readonly keepAlive: KeepAliveTimes;
+  /** Calls of one connection at a time; etcd's flag `--max-concurrent-streams`. One connection of a Go client carries all of its watches. */
+  readonly streamsMax: number;
   /** Of the client of a connection; see `Credentials`. */
   readonly certificateNameOf?: (socket: Socket | TLSSocket) => string | undefined;
   /** Takes streams of HTTP/2 that are no gRPC. */
@@ -62,13 +64,11 @@ export interface KeepAliveTimes {
 
 /** What gRPC takes beyond the limit of a request, for its envelope (etcd's `grpcOverheadBytes`). */
 const ENVELOPE_BYTES = 512 * 1024;
-/** Calls of one connection at a time. etcd sets no limit; one connection of a Go client carries all watches of its process. */
-const STREAMS_MAX = 100_000;
 const HEADER_BYTES_MAX = 64 * 1024;
 /** Megabytes that one connection may hold in buffers before its streams are refused. */
 const SESSION_MEGABYTES_MAX = 256;
 /** Calls of all connections at a time; more are refused. Most of them are streams that wait, of some 10 KiB each. */
-const CALLS_MAX = STREAMS_MAX;
+const CALLS_MAX = 100_000;
 /** Of messages that are not whole yet, of one connection and of all: what would exceed it is refused. */
 const HELD_BYTES_MAX = 128 * 1024 * 1024;
 const ALL_HELD_BYTES_MAX = 512 * 1024 * 1024;
@@ -163,7 +163,7 @@ export class GrpcServer {
       maxSessionMemory: SESSION_MEGABYTES_MAX,
       streamResetBurst: RESETS_BURST,
       streamResetRate: RESETS_PER_SECOND,
-      settings: { maxConcurrentStreams: STREAMS_MAX, maxHeaderListSize: HEADER_BYTES_MAX, enablePush: false },
+      settings: { maxConcurrentStreams: options.streamsMax, maxHeaderListSize: HEADER_BYTES_MAX, enablePush: false },
     });
     this.#server.on("session", (session) => this.#session(session));
     this.#server.on("stream", (stream, headers, flags, rawHeaders) => this.#stream(stream, headers, flags, rawHeaders));

@@ -295,16 +295,16 @@ function addHttp(page: Page, { table, listeners, replica }: MetricsSources): voi
   page.gauge("quorate_disk_bytes", "Bytes of the log and the snapshots.", () => replica.status().diskBytes);
 }
 
-/** Names and labels of go-grpc-prometheus, which etcd uses. */
+/** Names and labels of go-grpc-prometheus, which etcd uses; in the order of the alphabet, as Go prints them and scripts look for them. */
 function addGrpc(page: Page, { grpc }: MetricsSources): void {
-  const labelsOf = ({ type, service, method }: MethodCounts) => ({ grpc_type: type, grpc_service: service, grpc_method: method });
-  const labels = ["grpc_type", "grpc_service", "grpc_method"];
+  const labelsOf = ({ type, service, method }: MethodCounts) => ({ grpc_method: method, grpc_service: service, grpc_type: type });
+  const labels = ["grpc_method", "grpc_service", "grpc_type"];
   page.labelled("counter", "grpc_server_started_total", "Calls begun.", labels, () =>
     grpc().map((method) => [labelsOf(method), method.started] as const),
   );
-  page.labelled("counter", "grpc_server_handled_total", "Calls ended, whatever their outcome.", [...labels, "grpc_code"], () =>
+  page.labelled("counter", "grpc_server_handled_total", "Calls ended, whatever their outcome.", ["grpc_code", ...labels], () =>
     grpc().flatMap((method) =>
-      [...method.handled].map(([code, count]) => [{ ...labelsOf(method), grpc_code: codeName(code) }, count] as const),
+      [...method.handled].map(([code, count]) => [{ grpc_code: codeName(code), ...labelsOf(method) }, count] as const),
     ),
   );
 }
