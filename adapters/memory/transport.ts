@@ -153,11 +153,11 @@ export class MemoryTransport implements Transport {
     return this.#host;
   }
 
-  async *fetchSnapshot(from: NodeId, id: string): AsyncIterable<Uint8Array> {
+  async *fetchSnapshot(from: NodeId, id: string, offset: number): AsyncIterable<Uint8Array> {
     const there = this.#isPeer(from) && this.#network.reachable(from, this.#id) !== undefined;
     const source = there ? (this.#network.reachable(this.#id, from)?.hostOf() ?? null) : null;
     if (source === null) throw new QuorateError("unavailable", "notSent", `member ${from} cannot be reached`, { peer: from });
-    for await (const chunk of source.readSnapshot(id)) {
+    for await (const chunk of source.readSnapshot(id, offset)) {
       if (this.#network.reachable(from, this.#id) === undefined) {
         throw new QuorateError("unavailable", "snapshotFailed", "the stream of a snapshot broke", { peer: from });
       }

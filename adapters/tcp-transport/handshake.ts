@@ -22,6 +22,8 @@ export const Hello = z.object({
   urls: z.optional(z.array(z.string().check(z.maxLength(1024))).check(z.maxLength(64))),
   /** With `snapshot`: which one. */
   snapshot: z.optional(z.string().check(z.maxLength(256))),
+  /** With `snapshot`: how many of its bytes the sender has already. */
+  offset: z.optional(z.int().check(z.nonnegative())),
 });
 export type Hello = z.infer<typeof Hello>;
 

@@ -1,10 +1,11 @@
 import { crc32 as crc } from "node:zlib";
 import { type AddressInfo, type Socket, connect, createServer } from "node:net";
 import { once } from "node:events";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { RecordingHost, transportContract } from "../../test/contract/transport-port.ts";
 import { FrameReader, encodeFrame } from "./frame.ts";
 import { HELLO_BYTES_MAX } from "./handshake.ts";
+import { Link } from "./link.ts";
 import { TcpTransport, type TcpTransportOptions } from "./tcp-transport.ts";
 
 function make(id: string, more: Partial<TcpTransportOptions> = {}) {
@@ -218,7 +219,7 @@ describe("TcpTransport", () => {
     await ahead.host.until(() => ahead.host.messages.length > 0);
     expect(ahead.host.messages).toEqual([{ from: "2", message: "appendReply" }]);
     const chunks: Uint8Array[] = [];
-    for await (const chunk of behind.transport.fetchSnapshot("3", "s")) chunks.push(chunk);
+    for await (const chunk of behind.transport.fetchSnapshot("3", "s", 0)) chunks.push(chunk);
     expect(chunks.map((chunk) => [...chunk])).toEqual([[7]]);
     expect(behind.host.lost).toEqual([]);
     // Without a connection there is nobody to answer.
@@ -300,10 +301,30 @@ describe("TcpTransport", () => {
       yield new Uint8Array(10);
       await new Promise<void>((resolve) => (read = resolve)); // a disk that hangs
     };
-    const chunks = one.transport.fetchSnapshot("2", "s")[Symbol.asyncIterator]();
+    const chunks = one.transport.fetchSnapshot("2", "s", 0)[Symbol.asyncIterator]();
     expect((await chunks.next()).value).toHaveLength(10);
     await expect(chunks.next()).rejects.toMatchObject({ reason: "snapshotFailed", message: "nothing of the snapshot came for 30 ms" });
     read();
+  });
+
+  test("a snapshot that goes on at another place than was asked for is refused", async () => {
+    const one = await start("1");
+    const two = await start("2");
+    one.transport.setPeers([two.address()]);
+    await expect.poll(() => one.transport.stats()[0]?.connected).toBe(true);
+    // As a build that knows of no offsets: it begins at the beginning, and says no place.
+    const send = Link.prototype.send;
+    const older = vi.spyOn(Link.prototype, "send").mockImplementation(function (this: Link, value: unknown) {
+      const { at: _, ...frame } = value as { at?: number };
+      return send.call(this, frame);
+    });
+    onTestFinished(() => older.mockRestore());
+    two.host.readSnapshot = async function* () {
+      yield new Uint8Array(10);
+    };
+    const chunks = one.transport.fetchSnapshot("2", "s", 10)[Symbol.asyncIterator]();
+    await expect(chunks.next()).rejects.toMatchObject({ reason: "snapshotFailed", message: "a snapshot from another place" });
+    expect((await one.transport.fetchSnapshot("2", "s", 0)[Symbol.asyncIterator]().next()).value).toHaveLength(10);
   });
 
   test("a snapshot stream keeps to its rate and holds up no message", async () => {
@@ -319,7 +340,7 @@ describe("TcpTransport", () => {
     await expect.poll(() => one.transport.stats()[0]?.connected).toBe(true);
     const order: string[] = [];
     const fetched = (async () => {
-      for await (const _ of one.transport.fetchSnapshot("2", "s")) order.push("chunk");
+      for await (const _ of one.transport.fetchSnapshot("2", "s", 0)) order.push("chunk");
     })();
     await expect.poll(() => order.length).toBeGreaterThan(0);
     two.transport.send("1", "heartbeat");

@@ -104,6 +104,14 @@ class NobodyListens extends Error {
   }
 }
 
+/** On the stream of a snapshot: a chunk and the bytes before it, or the end, or why there is no more. */
+interface SnapshotFrame {
+  readonly chunk?: Uint8Array;
+  readonly at?: number;
+  readonly end?: number;
+  readonly error?: Answer["error"];
+}
+
 export class TcpTransport implements Transport {
   readonly #options: TcpTransportOptions;
   readonly #peers = new Map<NodeId, Peer>();
@@ -268,19 +276,24 @@ export class TcpTransport implements Transport {
     return calls.ask((number) => link?.send({ q: number, call: request }) === true, timeoutMs);
   }
 
-  async *fetchSnapshot(from: NodeId, id: string): AsyncIterable<Uint8Array> {
+  async *fetchSnapshot(from: NodeId, id: string, offset: number): AsyncIterable<Uint8Array> {
     const address = this.#peers.get(from)?.address ?? this.#callers.get(from)?.address;
     if (address === undefined) throw errMemberNotFound({ peer: from });
     const arrived: Uint8Array[] = [];
+    let arrivedBytes = 0;
     let ended = false;
     let failure: Error | undefined;
     let wake = () => {};
     const stallMs = this.#options.snapshotStallMs ?? SNAPSHOT_STALL_MS;
     const failed = (why: string) => new QuorateError("unavailable", "snapshotFailed", why, { peer: from });
-    const link = await this.#dial(address, { purpose: "snapshot", snapshot: id }, (link) => ({
+    const link = await this.#dial(address, { purpose: "snapshot", snapshot: id, offset }, (link) => ({
       value: (value) => {
-        const { chunk, end, error } = (value ?? {}) as { chunk?: Uint8Array; end?: number; error?: Answer["error"] };
-        if (chunk instanceof Uint8Array) {
+        const { chunk, at, end, error } = (value ?? {}) as SnapshotFrame;
+        // A peer of an older build says no place and begins at the beginning.
+        if (chunk instanceof Uint8Array && (at ?? arrivedBytes) !== offset + arrivedBytes)
+          failure ??= failed("a snapshot from another place");
+        else if (chunk instanceof Uint8Array) {
+          arrivedBytes += chunk.length;
           arrived.push(chunk);
           if (arrived.length > 8) link.socket.pause(); // the disk is slower than the network
         } else if (end === 1) ended = true;
@@ -412,7 +425,7 @@ export class TcpTransport implements Transport {
   /** Connects to the first address that answers and shakes hands. */
   async #dial(
     address: PeerAddress,
-    what: { purpose: Hello["purpose"]; snapshot?: string },
+    what: { purpose: Hello["purpose"]; snapshot?: string; offset?: number },
     eventsOf: (link: Link) => LinkEvents,
     onWelcome?: (welcome: Welcome) => void,
   ): Promise<Link> {
@@ -455,7 +468,7 @@ export class TcpTransport implements Transport {
   #shake(
     socket: Socket,
     to: NodeId,
-    what: { purpose: Hello["purpose"]; snapshot?: string },
+    what: { purpose: Hello["purpose"]; snapshot?: string; offset?: number },
     eventsOf: (link: Link) => LinkEvents,
     onWelcome?: (welcome: Welcome) => void,
   ): Promise<Link> {
@@ -565,7 +578,7 @@ export class TcpTransport implements Transport {
     const welcome: Welcome = { welcome: 1, id, ...self };
     if (hello.purpose === "greeting") link.send({ ...welcome, ...this.#host!.greet() });
     else link.send(welcome);
-    if (hello.purpose === "snapshot") void this.#sendSnapshot(link, hello.snapshot ?? "");
+    if (hello.purpose === "snapshot") void this.#sendSnapshot(link, hello.snapshot ?? "", hello.offset ?? 0);
   }
 
   /** @param calls those that were asked on this connection */
@@ -589,12 +602,12 @@ export class TcpTransport implements Transport {
   }
 
   /** Chunks at the rate allowed, as fast as the peer takes them. */
-  async #sendSnapshot(link: Link, id: string): Promise<void> {
+  async #sendSnapshot(link: Link, id: string, offset: number): Promise<void> {
     const began = performance.now();
     let bytes = 0;
     try {
-      for await (const chunk of this.#host!.readSnapshot(id)) {
-        if (!link.send({ chunk })) return; // closed: the peer asks again
+      for await (const chunk of this.#host!.readSnapshot(id, offset)) {
+        if (!link.send({ chunk, at: offset + bytes } satisfies SnapshotFrame)) return; // closed: the peer asks again
         bytes += chunk.length;
         await link.drained();
         const early = (bytes / this.#options.snapshotBytesPerSecond) * 1000 - (performance.now() - began);

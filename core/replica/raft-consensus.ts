@@ -190,7 +190,7 @@ export class RaftConsensus implements Consensus {
       greet: () => ({ clusterId: this.identity.clusterId, members: this.members(), configIndex: this.#config.index }),
       admit: (peer) => this.#admit(peer),
       turnedAway: (by, refusal) => this.#turnedAway(by, refusal),
-      readSnapshot: (id) => this.#storage.readSnapshot(id),
+      readSnapshot: (id, offset) => behind(offset, this.#storage.readSnapshot(id)),
       unreachable: (peer) => {
         if (this.#node === null || this.#stopped) return;
         this.#lost.add(peer);
@@ -669,7 +669,7 @@ export class RaftConsensus implements Consensus {
     this.#installing = meta.id;
     void this.#inTurn(async () => {
       try {
-        await this.#write(meta, this.#chunksFrom(from, meta.id));
+        await this.#write(meta, this.#chunksFrom(from, meta));
       } catch (error) {
         if (this.#host === null) return;
         const superseded = this.#installing !== meta.id;
@@ -681,12 +681,32 @@ export class RaftConsensus implements Consensus {
     });
   }
 
-  /** @throws QuorateError leaderChanged when it is no longer wanted */
-  async *#chunksFrom(from: NodeId, id: string): AsyncIterable<Uint8Array> {
-    for await (const chunk of this.#transport.fetchSnapshot(from, id)) {
-      if (this.#installing !== id || this.#host === null) throw errLeaderChanged();
-      yield chunk;
+  /**
+   * A stream that breaks is gone on with where it broke, as long as each attempt brings something: over a bad link a large snapshot
+   * would otherwise never arrive whole.
+   * @throws QuorateError leaderChanged when it is no longer wanted; what the last attempt threw; `snapshotFailed` for another size
+   */
+  async *#chunksFrom(from: NodeId, { id, size }: SnapshotMeta): AsyncIterable<Uint8Array> {
+    let offset = 0;
+    for (;;) {
+      const before = offset;
+      try {
+        for await (const chunk of this.#transport.fetchSnapshot(from, id, offset)) {
+          if (!this.#wants(id)) throw errLeaderChanged();
+          offset += chunk.length;
+          yield chunk;
+        }
+        break;
+      } catch (error) {
+        if (offset === before || !this.#wants(id)) throw error;
+        this.#options.onNotice("info", "fetching a snapshot goes on where it broke", { from, offset, error: String(error) });
+      }
     }
+    if (offset !== size) throw errSnapshotSize(from, offset, size);
+  }
+
+  #wants(snapshot: string): boolean {
+    return this.#installing === snapshot && this.#host !== null;
   }
 
   async #restore(meta: SnapshotMeta): Promise<void> {
@@ -736,8 +756,21 @@ function isOwnAlone({ voters, meta }: Config, memberId: NodeId): boolean {
   return voters.length === 1 && voters[0] === memberId && meta[memberId] === undefined;
 }
 
+/** What is left of a stream without its first bytes. */
+async function* behind(offset: number, chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  let skip = offset;
+  for await (const chunk of chunks) {
+    if (skip < chunk.length) yield chunk.subarray(skip);
+    skip = Math.max(0, skip - chunk.length);
+  }
+}
+
 function isOtherDisk({ diskId: known }: MemberMeta, diskId: string): boolean {
   return known !== undefined && known !== "0" && known !== diskId;
+}
+
+function errSnapshotSize(peer: NodeId, bytes: number, wanted: number): QuorateError {
+  return new QuorateError("unavailable", "snapshotFailed", `member ${peer} sent ${bytes} bytes of a snapshot of ${wanted}`, { peer });
 }
 
 function errChangeRefused(why: string): QuorateError {

@@ -39,8 +39,8 @@ export interface TransportHost {
   admit(peer: PeerClaim): PeerRefusal | null;
   /** A peer does not talk to this member. The transport names it to an operator; here is what follows from it. */
   turnedAway(by: NodeId, refusal: PeerRefusal): void;
-  /** Chunks of a snapshot this member holds. @throws QuorateError notFound */
-  readSnapshot(id: string): AsyncIterable<Uint8Array>;
+  /** Chunks of a snapshot this member holds, without its first `offset` bytes. @throws QuorateError notFound */
+  readSnapshot(id: string, offset: number): AsyncIterable<Uint8Array>;
   /** A connection to a peer broke, or messages to it were dropped. */
   unreachable(peer: NodeId): void;
   /** After a connection to it broke: nobody listens at its addresses, so its process has ended. Left unsaid where that cannot be told. */
@@ -86,8 +86,11 @@ export interface Transport {
    *   outcome is unknown; otherwise what the peer threw
    */
   call(to: NodeId, request: unknown, timeoutMs: number): Promise<unknown>;
-  /** @throws QuorateError when the peer cannot be reached, does not hold it, or the stream breaks */
-  fetchSnapshot(from: NodeId, id: string): AsyncIterable<Uint8Array>;
+  /**
+   * @param offset bytes of it that are here already: what follows them is fetched
+   * @throws QuorateError when the peer cannot be reached, does not hold it, or the stream breaks
+   */
+  fetchSnapshot(from: NodeId, id: string, offset: number): AsyncIterable<Uint8Array>;
   stats(): readonly TransportStats[];
   /** Frames and connections refused since the start, by reason. */
   refused(): Readonly<Record<string, number>>;

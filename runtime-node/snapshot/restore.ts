@@ -52,7 +52,8 @@ export async function restoreSnapshot(options: RestoreOptions): Promise<Restored
   const { file, name, initialCluster, fileSystem } = options;
   const self = initialCluster.find((member) => member.name === name);
   if (self === undefined || !sameUrls(self.peerUrls, options.peerUrls)) {
-    const message = `the initial cluster has no member ${name} at ${options.peerUrls.join(",")}: it has ${textOf(initialCluster)}`;
+    const wanted = `${name} at ${options.peerUrls.join(",")} (--name, --initial-advertise-peer-urls)`;
+    const message = `--initial-cluster has no member ${wanted}: it has ${textOf(initialCluster)}`;
     throw new QuorateError("invalidArgument", "notMember", message);
   }
   const directory = resolve(options.directory);

@@ -262,6 +262,8 @@ describe("refused with exit code 1", () => {
       ["status", file, "-w", "xml"],
     ];
     for (const args of wrong) expect([args, (await snapshot(...args)).code]).toEqual([args, 2]);
+    const { stderr } = await snapshot("restore", file, ...data, "--name", "x", "--initial-cluster", "a=http://localhost:2380");
+    expect(stderr).toContain("--initial-cluster has no member x at http://localhost:2380 (--name, --initial-advertise-peer-urls)");
     expect(readdirSync(dir)).toEqual(["backup.snap"]);
   });
 });

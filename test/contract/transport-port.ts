@@ -40,10 +40,11 @@ export class RecordingHost implements TransportHost {
     this.refusals.push({ by, ...refusal });
     this.#changed();
   }
-  async *readSnapshot(id: string): AsyncIterable<Uint8Array> {
+  async *readSnapshot(id: string, offset: number): AsyncIterable<Uint8Array> {
     const chunks = this.snapshots.get(id);
     if (chunks === undefined) throw new QuorateError("notFound", "notFound", `no snapshot ${id}`);
-    yield* chunks;
+    const [first] = chunks;
+    for (const chunk of chunks.slice(offset / (first?.length ?? 1))) yield chunk; // all of one length in these tests
   }
   unreachable(peer: string): void {
     this.lost.push(peer);
@@ -129,16 +130,19 @@ export function transportContract(name: string, make: (id: string) => TransportU
       await expect(a.transport.call("2", {}, 50)).rejects.toMatchObject({ reason: "notSent" });
     });
 
-    test("fetchSnapshot() brings all chunks unchanged, and names a snapshot that is not there", async () => {
+    test("fetchSnapshot() brings all chunks unchanged, or those behind an offset, and names a snapshot that is not there", async () => {
       const [a, b] = await pair();
       const chunks = Array.from({ length: 40 }, (_, n) => new Uint8Array(50_000).fill(n));
       b.host.snapshots.set("3-9", chunks);
       const got: Uint8Array[] = [];
-      for await (const chunk of a.transport.fetchSnapshot("2", "3-9")) got.push(chunk);
+      for await (const chunk of a.transport.fetchSnapshot("2", "3-9", 0)) got.push(chunk);
       expect(got.length).toBe(40);
       expect(got.every((chunk, n) => chunk.length === 50_000 && chunk.every((byte) => byte === n))).toBe(true);
+      const rest: Uint8Array[] = [];
+      for await (const chunk of a.transport.fetchSnapshot("2", "3-9", 38 * 50_000)) rest.push(chunk);
+      expect(rest.map((chunk) => chunk[0])).toEqual([38, 39]);
       const none = async () => {
-        for await (const chunk of a.transport.fetchSnapshot("2", "none")) got.push(chunk);
+        for await (const chunk of a.transport.fetchSnapshot("2", "none", 0)) got.push(chunk);
       };
       await expect(none()).rejects.toMatchObject({ message: "no snapshot none" });
     });

@@ -332,7 +332,7 @@ export class SimulatedTransport implements Transport {
     if (this.#network.run.swarm.breaksShow) this.life.after(60, () => this.#host?.gone(peer));
   }
 
-  async *fetchSnapshot(from: NodeId, id: string): AsyncIterable<Uint8Array> {
+  async *fetchSnapshot(from: NodeId, id: string, offset: number): AsyncIterable<Uint8Array> {
     const { run, chance } = this.#network;
     const source = this.#connected(from);
     if (source === undefined || this.#network.isCut(this.id, from)) throw errNotSent(from);
@@ -343,7 +343,7 @@ export class SimulatedTransport implements Transport {
     const stream: Stream = { from, fail };
     this.#streams.add(stream);
     try {
-      const chunks = source.#host!.readSnapshot(id)[Symbol.asyncIterator]();
+      const chunks = source.#host!.readSnapshot(id, offset)[Symbol.asyncIterator]();
       for (;;) {
         await this.life.sleep(this.#network.delay(from, this.id));
         if (this.#network.isCut(from, this.id) || chance.hit(run.swarm.streamBreak)) {

@@ -28,10 +28,10 @@ async function twoAtOnce(held: Held): Promise<{ late: Member; fetched: string[] 
   const { transport, life } = late.running!;
   const fetched: string[] = [];
   const fetch = transport.fetchSnapshot.bind(transport);
-  transport.fetchSnapshot = async function* (from, id) {
+  transport.fetchSnapshot = async function* (from, id, offset) {
     const first = fetched.push(id) === 1;
     if (first && held === "before the first chunk") await life.sleep(HOLD_MS);
-    yield* fetch(from, id);
+    yield* fetch(from, id, offset);
     if (first && held === "after the last chunk") await life.sleep(HOLD_MS);
   };
   await lab.until("a fetch", () => fetched.length > 0);
@@ -61,6 +61,33 @@ test.each<Held>(["before the first chunk", "after the last chunk"])(
     expect(lab.has(late, "k")).toBe("after");
   },
 );
+
+test("a snapshot whose stream breaks goes on where it broke", async () => {
+  lab = new S2Lab(3, { snapshotEntries: 10, limits: { electionTicks: 10, catchUpEntries: 0 } });
+  const leader = await lab.begin();
+  const late = lab.others(leader)[0]!;
+  late.die("power");
+  await lab.run(3000);
+  const large = "x".repeat(100_000);
+  for (let n = 0; n < 25; n++) await lab.done(lab.put(leader, `k${n % 5}`, `${large}${n}`));
+  await lab.run(500);
+  late.start();
+  const { transport } = late.running!;
+  const fetched: { readonly id: string; readonly offset: number; readonly got: number }[] = [];
+  const fetch = transport.fetchSnapshot.bind(transport);
+  transport.fetchSnapshot = async function* (from, id, offset) {
+    for await (const chunk of fetch(from, id, offset)) {
+      yield chunk;
+      fetched.push({ id, offset, got: chunk.length });
+      if (fetched.length <= 2) throw new Error("the stream broke"); // twice, behind a chunk each
+    }
+  };
+  await lab.untilEqual();
+  const ofFirst = fetched.filter(({ id }) => id === fetched[0]!.id);
+  expect(ofFirst.length).toBeGreaterThan(2);
+  expect(ofFirst.slice(0, 3).map(({ offset }) => offset)).toEqual([0, ofFirst[0]!.got, ofFirst[0]!.got + ofFirst[1]!.got]);
+  expect(lab.has(late, "k4")).toBe(`${large}24`);
+});
 
 test.each(["kill", "power"] as const)("a process ends (%s) with a snapshot committed to its disk and not yet restored", async (how) => {
   lab = new S2Lab(3, { snapshotEntries: 10, limits: { electionTicks: 10, catchUpEntries: 0 } });
