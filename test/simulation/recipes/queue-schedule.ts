@@ -1,5 +1,6 @@
 /** One seeded run of a queue under the faults of schedule.ts, and what must be true of every message at every revision. */
 import { ascii } from "../../../core/bytes/bytes.ts";
+import { gateIn, removeGate, setGate } from "../../../core/recipes/queue-gate.ts";
 import { itemIn } from "../../../core/recipes/queue-keys.ts";
 import { enqueue } from "../../../core/recipes/queue.ts";
 import { acknowledge, extendMessage, rejectMessage } from "../../../core/recipes/queue-flight.ts";
@@ -8,6 +9,8 @@ import type { Revision } from "../../../testing/memory-member.ts";
 import { expected, runActors } from "./actors.ts";
 
 const PREFIX = "/quorate/queues/q/";
+const CONDITION = `${PREFIX}condition`;
+const GATE_SIZE = 4;
 const GROUPS = [undefined, undefined, "a", "b"];
 /** After it every message has been taken and acknowledged. */
 const DRAIN_TAKES = 1_000;
@@ -20,7 +23,12 @@ export async function runQueue(seed: number): Promise<{ readonly faults: readonl
   const { lab, faults } = await runActors(seed, "queue", async ({ context }, { chance, isFaulty }) => {
     const put = async (): Promise<void> => {
       const idempotencyKey = chance.hit(0.5) ? `${seed}.${++keys}` : undefined;
-      const options = { idempotencyKey, group: chance.pick(GROUPS), delayMs: chance.hit(0.2) ? chance.int(1, 3_000) : 0 };
+      const options = {
+        idempotencyKey,
+        group: chance.pick(GROUPS),
+        priority: chance.int(3, 6),
+        delayMs: chance.hit(0.2) ? chance.int(1, 3_000) : 0,
+      };
       const bodies = Array.from({ length: chance.int(1, 3) }, (_, n) => ascii(`${keys}.${n}`));
       const ids = await enqueue(context, "q", bodies, options);
       for (const id of ids) accepted.add(id);
@@ -47,13 +55,17 @@ export async function runQueue(seed: number): Promise<{ readonly faults: readonl
     while (isFaulty()) {
       await context.host.sleep(chance.exponential(300));
       try {
-        await (chance.hit(0.45) ? put() : work());
+        if (chance.hit(0.02))
+          await setGate(context, "q", { kind: "size", size: GATE_SIZE, mode: chance.pick(["latch", "cycle"]), open: false });
+        else await (chance.hit(0.45) ? put() : work());
       } catch (error) {
         expected(error);
       }
     }
   });
   const { context } = lab.client();
+  faults.push(...checkGate(lab.history));
+  await lab.run(removeGate(context, "q"));
   for (let n = 0; n < DRAIN_TAKES && lab.keys(PREFIX).length > 0; n++) {
     const { messages } = await lab.run(takeMessages(context, "q", { max: 50 }));
     for (const { id, receipt } of messages) {
@@ -99,4 +111,32 @@ function checkPlaces(history: readonly Revision[], accepted: ReadonlySet<string>
   for (const id of accepted) if (!places.has(id)) faults.push(`${id} was accepted and never there`);
   for (const id of acknowledged) if (!gone.has(id)) faults.push(`${id} was acknowledged and is still there`);
   return faults;
+}
+
+/** Nothing is taken while the gate is shut, and it opens only when as many are visible as it waits for. */
+function checkGate(history: readonly Revision[]): string[] {
+  const faults: string[] = [];
+  const visible = new Set<string>();
+  let isShut = false;
+  for (const { revision, events } of history) {
+    for (const { type, kv } of events) {
+      if (isShut && type === "put" && kv.key.startsWith(`${PREFIX}f/`) && events.some(isTaking)) {
+        faults.push(`${revision}: ${kv.key} is taken, and the gate is shut`);
+      }
+      if (kv.key === CONDITION) {
+        const opens = type === "put" && gateIn(kv.value).open;
+        if (isShut && opens && visible.size < GATE_SIZE) faults.push(`${revision}: the gate opens for ${visible.size}`);
+        isShut = type === "put" && !opens;
+      }
+      if (!kv.key.startsWith(`${PREFIX}i/`)) continue;
+      if (type === "put") visible.add(kv.key);
+      else visible.delete(kv.key);
+    }
+  }
+  return faults;
+}
+
+/** Extending a flight is none. */
+function isTaking({ type, kv }: Revision["events"][number]): boolean {
+  return type === "delete" && kv.key.startsWith(`${PREFIX}i/`);
 }
