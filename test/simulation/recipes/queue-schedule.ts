@@ -20,7 +20,7 @@ export async function runQueue(seed: number): Promise<{ readonly faults: readonl
   const accepted = new Set<string>();
   const acknowledged: string[] = [];
   let keys = 0;
-  const { lab, faults } = await runActors(seed, "queue", async ({ context }, { chance, isFaulty }) => {
+  const { lab, faults } = await runActors(seed, "queue", async ({ context }, { chance, isFaulty, faults: wrong }) => {
     const put = async (): Promise<void> => {
       const idempotencyKey = chance.hit(0.5) ? `${seed}.${++keys}` : undefined;
       const options = {
@@ -34,7 +34,7 @@ export async function runQueue(seed: number): Promise<{ readonly faults: readonl
       for (const id of ids) accepted.add(id);
       if (idempotencyKey === undefined) return;
       const again = await enqueue(context, "q", bodies, options);
-      if (again.join() !== ids.join()) faults.push(`${idempotencyKey} was put as ${ids.join()} and as ${again.join()}`);
+      if (again.join() !== ids.join()) wrong.push(`${idempotencyKey} was put as ${ids.join()} and as ${again.join()}`);
     };
     const work = async (): Promise<void> => {
       const { messages } = await takeMessages(context, "q", { max: chance.int(1, 3), visibilityMs: chance.int(500, 4_000) });

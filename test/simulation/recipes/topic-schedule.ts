@@ -24,17 +24,17 @@ export async function runTopic(
   const told: Told[] = [];
   const moves: number[] = [];
   let [values, subscribers] = [0, 0];
-  const { lab, faults } = await runActors(seed, "topic", async ({ context }, { chance, isFaulty }) => {
+  const { lab, faults } = await runActors(seed, "topic", async ({ context }, { chance, isFaulty, faults: wrong }) => {
     const who = ++subscribers;
     void (async () => {
       for await (const step of subscribe(context, "t", { after: 0 })) told.push({ who, ...step });
-    })().catch((error: unknown) => void (isQuorateError(error) || faults.push(String(error))));
+    })().catch((error: unknown) => void (isQuorateError(error) || wrong.push(String(error))));
     const tell = async (): Promise<void> => {
       const value = `${seed}.${++values}`;
       const options = chance.hit(0.6) ? { idempotencyKey: value } : {};
       for (let tries = chance.int(1, 2); tries > 0; tries--) {
         const revision = await publish(context, "t", ascii(value), options);
-        if ((published.get(value) ?? revision) !== revision) faults.push(`${value} is ${published.get(value)} and ${revision}`);
+        if ((published.get(value) ?? revision) !== revision) wrong.push(`${value} is ${published.get(value)} and ${revision}`);
         published.set(value, revision);
         if (options.idempotencyKey === undefined) return;
       }
