@@ -160,6 +160,13 @@ describe("a server", () => {
     for (const [n, status] of statuses.entries()) if (status === 201) expect(await get(again.url, `w${n}`)).toBe("x");
   });
 
+  test("ends with care when the first signal is told twice, as a Ctrl-C is by what stands between", async () => {
+    const server = await start();
+    server.signal("SIGINT");
+    expect(await server.kill("SIGTERM")).toEqual({ code: 0, signal: null });
+    expect(server.output()).toContain('"ended"');
+  });
+
   test("is back after kill -9 with everything it acknowledged", async () => {
     const first = await start();
     expect((await put(first.url, "k", "v")).status).toBe(201);

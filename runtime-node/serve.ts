@@ -10,6 +10,12 @@ import { SETTING_NAMES, type Settings } from "./settings.ts";
 /** How long a second look at the end is worth: after it the process ends whatever is left. */
 const END_MS = 15_000;
 
+/**
+ * Signals that come so soon after the first are that one again: a Ctrl-C goes to the whole process group, and `npm` and `deno --watch` pass it
+ * on to the server besides. Nobody types it twice so fast.
+ */
+const SAME_SIGNAL_MS = 300;
+
 /** How often certificates are looked at, so that a renewal that went wrong is known before the next connection. */
 const REFRESH_MS = 10_000;
 
@@ -106,14 +112,17 @@ function greeting({ urls, dataDirectory }: RunningServer): string {
 
 /** The first signal ends the server with care, the second at once. */
 function endOnSignals(server: RunningServer, logger: Logger): void {
-  let ending = false;
+  let endingSinceMs: number | null = null;
   for (const [signal, number] of [
     ["SIGTERM", 15],
     ["SIGINT", 2],
   ] as const) {
     process.on(signal, () => {
-      if (ending) process.exit(128 + number);
-      ending = true;
+      if (endingSinceMs !== null) {
+        if (performance.now() - endingSinceMs > SAME_SIGNAL_MS) process.exit(128 + number);
+        return;
+      }
+      endingSinceMs = performance.now();
       logger.info({ signal }, "ending: finishing what was acknowledged");
       setTimeout(() => {
         logger.error("the end took too long");
