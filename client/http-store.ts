@@ -252,7 +252,8 @@ function checkIdempotencyKey(key: string): void {
 /** As Node, Deno and Bun tell, where they do; others do not let code know. */
 const NO_CONNECTION = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CONNECT_TIMEOUT|ConnectionRefused|Connection refused/;
 
-function neverSent(error: unknown): boolean {
+/** Of what `fetch` threw: there was no connection, so nothing has arrived. False where the host does not tell. */
+export function neverSent(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (NO_CONNECTION.test(`${(at as { code?: string }).code} ${at.message}`)) return true;
     if (at instanceof AggregateError && at.errors.length > 0) return at.errors.every(neverSent);

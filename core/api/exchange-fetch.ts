@@ -95,8 +95,8 @@ async function* readChunks(stream: ReadableStream<Uint8Array>): AsyncIterable<Ui
   }
 }
 
-/** @returns undefined when the body is longer than allowed */
-async function readBody(request: Request, bytesMax: number): Promise<Bytes | undefined> {
+/** @returns undefined when the body is longer than allowed @throws whatever the host throws when the client breaks off */
+export async function readBody(request: Request, bytesMax: number): Promise<Bytes | undefined> {
   if (request.body === null) return EMPTY;
   const length = request.headers.get("content-length");
   if (length !== null) {

@@ -72,3 +72,19 @@ export function slowBodyReply(path: string): ApiReply {
 export function stoppingReply(path: string): ApiReply {
   return faultReply(path, { status: 503, code: 14, reason: "stopped", message: "etcdserver: server stopped" });
 }
+
+/** Of who passes requests on: no member was there to take it, so nothing was done. */
+export function unreachableReply(path: string): ApiReply {
+  return faultReply(path, { status: 503, code: 14, reason: "unreachable", message: "no member of the cluster can be reached" });
+}
+
+/** Of who passes requests on: the member that had it is lost. The words are those by which etcd's clients know that nobody knows. */
+export function lostReply(path: string): ApiReply {
+  return faultReply(path, { status: 504, code: 14, reason: "timeout", message: "etcdserver: request timed out" });
+}
+
+/** Asked to become another protocol, where a host has no way to. */
+export function noUpgradeReply(path: string): ApiReply {
+  const message = "no WebSockets here: watch by server-sent events (Accept: text/event-stream) or with ?wait=";
+  return faultReply(path, { status: 501, code: 12, reason: "unsupported", message });
+}

@@ -57,6 +57,7 @@ describe("the package", () => {
       "runtime-node/quorate.js",
       "dist/runtime-node/main.js",
       "dist/client/client.js",
+      "dist/runtime-node/relay/relay.js",
       "dist/testing/test-store.js",
       "adapters/grpc/proto/etcdserverpb/rpc.proto",
     ]) {

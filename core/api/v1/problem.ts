@@ -118,7 +118,7 @@ export function problemReply(error: QuorateError, headers: Readonly<Record<strin
 /** What goes wrong before a request has reached its operation, or after that has failed to answer. */
 export function faultProblem(status: number, reason: string, detail: string): ApiReply {
   const code = snakeCase(reason);
-  const outcome = status === 500 ? "unknown" : "none";
+  const outcome = status === 500 || status === 504 ? "unknown" : "none";
   const retryAfterMs = status === 503 ? { retryAfterMs: RETRY_AFTER_MS } : {};
   return replyOf({ type: TYPE + code, title: TITLES[status] ?? "Error", status, detail, code, outcome, ...retryAfterMs });
 }
