@@ -110,7 +110,7 @@ describe("errors of the device", () => {
     ["write", "the n-th write is short", shortWrite],
     ["syncDirectory", "EIO of the n-th sync of a directory", () => { throw hostError("EIO"); }], // prettier-ignore
   ] as const) {
-    test(`${name} is final, and a restart is consistent`, async () => {
+    test(`T26: ${name} is final, and a restart is consistent`, async () => {
       let nth = 1;
       while (await survivesError(failing, nth, fault)) nth++;
       expect(nth).toBeGreaterThan(1);

@@ -88,7 +88,7 @@ test("a batch larger than a segment, after one that was torn where it opened the
   await third.storage.close();
 });
 
-describe("recovery verdicts", () => {
+describe("T27: recovery verdicts (etcd issues 5230, 6515, 14098)", () => {
   let disk: SimulatedDisk;
   /** 512-byte sectors: b1, the second batch, has one, b2 has three, b3 has five. */
   const first = [entry(1, 300)];
