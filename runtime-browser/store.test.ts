@@ -82,6 +82,24 @@ describe("pages that share a store", () => {
     await expect(waiting).rejects.toThrow("given up");
   });
 
+  test("say that the storage failed, and go on with what is there when it can be opened again", async () => {
+    const notices: string[] = [];
+    const page = openStore({ database, onNotice: (_, message) => void notices.push(message) });
+    pages.push(page);
+    await page.fetch("/v1/kv/a", { method: "PUT", body: "1" });
+    const put = IDBObjectStore.prototype.put;
+    IDBObjectStore.prototype.put = () => {
+      throw new DOMException("the disk is gone", "UnknownError");
+    };
+    const failed = await page.fetch("/v1/kv/a", { method: "PUT", body: "2" });
+    expect(failed.status).toBeGreaterThanOrEqual(500);
+    const after = await page.fetch("/v1/kv/a");
+    expect([after.status, await after.json()]).toMatchObject([500, { detail: expect.stringContaining("the disk is gone") }]);
+    IDBObjectStore.prototype.put = put;
+    await expect.poll(async () => text(page.fetch("/v1/kv/a"))).toBe("1");
+    expect(notices.filter((message) => message.startsWith("the storage failed"))).toHaveLength(1);
+  });
+
   test("keep users and their passwords as members on Node do", async () => {
     const page = await open();
     const post = (path: string, body: object, token = "") =>

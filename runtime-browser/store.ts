@@ -8,7 +8,7 @@
  */
 import { type LockPort, webLocks } from "../adapters/idb-storage/idb-log-storage.ts";
 import { problemReply } from "../core/api/v1/problem.ts";
-import { errTimeout } from "../core/errors.ts";
+import { QuorateError, errStorageFailed, errTimeout } from "../core/errors.ts";
 import { BrowserMember } from "./browser-member.ts";
 import type { TabMessage } from "./tab-messages.ts";
 
@@ -38,6 +38,8 @@ export interface BrowserStore {
 
 /** How long a page that has the store may say nothing until it is asked anew. It answers at once, unless it stands still. */
 const SILENCE_MS = 3_000;
+/** Until a page that could not open the store tries again. */
+const AGAIN_MS = 1_000;
 /** Between questions who has the store. */
 const ASK_MS = 250;
 
@@ -68,6 +70,8 @@ class SharedStore implements BrowserStore {
   #writer: string | null = null;
   #found: (() => void)[] = [];
   #heardAtMs = 0;
+  /** Why this page, in its turn, does not have the store; null: it has not been its turn, or has it. */
+  #failure: QuorateError | null = null;
   readonly ready: Promise<void>;
 
   constructor(options: StoreOptions) {
@@ -96,13 +100,14 @@ class SharedStore implements BrowserStore {
     for (;;) {
       request.signal.throwIfAborted();
       const writer = await this.#writerKnown();
+      if (writer === null) return problem(this.#failure!);
       if (this.#member !== null) return this.#member.fetch(withBody(request, body));
       try {
         return await this.#ask(writer, request, body);
       } catch (error) {
         if (!(error instanceof WriterGone)) throw error;
         if (request.method === "GET" || request.method === "HEAD") continue;
-        return unknownOutcome();
+        return problem(errTimeout()); // as of a member that was lost before it answered
       }
     }
   }
@@ -119,26 +124,35 @@ class SharedStore implements BrowserStore {
 
   // ---- having the store
 
-  /** Waits in line for the lock, and has the store for as long as this page lives. */
+  /** Waits in line for the lock, and has the store for as long as this page lives. When it fails, the page waits at the end of the line. */
   async #waitForTurn(): Promise<void> {
     const { database } = this.#options;
-    try {
-      await navigator.locks.request(`quorate turn ${database}`, { signal: this.#over.signal }, async () => {
-        const failed = new AbortController();
-        const member = await this.#open(failed);
-        this.#member = member;
-        this.#writer = this.#self;
-        this.#say({ kind: "here", writer: this.#self });
-        this.#gone(this.#self);
-        for (const found of this.#found.splice(0)) found();
-        await until(AbortSignal.any([this.#over.signal, failed.signal]));
-        this.#member = null;
-        this.#writer = null;
-        await member.close().catch(() => {}); // it has failed, or ends with the page
-      });
-    } catch (error) {
-      if (!this.#over.signal.aborted) this.#options.onNotice("warn", "the store cannot be opened here", { error: String(error) });
+    while (!this.#over.signal.aborted) {
+      try {
+        await navigator.locks.request(`quorate turn ${database}`, { signal: this.#over.signal }, () => this.#turn());
+      } catch (error) {
+        if (this.#over.signal.aborted) return;
+        this.#failure = error instanceof QuorateError ? error : errStorageFailed(database, "opening", error);
+        this.#options.onNotice("warn", "the store cannot be opened here, and is tried again", { error: String(error) });
+      }
+      for (const found of this.#found.splice(0)) found();
+      await sleep(AGAIN_MS);
     }
+  }
+
+  async #turn(): Promise<void> {
+    const failed = new AbortController();
+    const member = await this.#open(failed);
+    this.#failure = null;
+    this.#member = member;
+    this.#writer = this.#self;
+    this.#say({ kind: "here", writer: this.#self });
+    this.#gone(this.#self);
+    for (const found of this.#found.splice(0)) found();
+    await until(AbortSignal.any([this.#over.signal, failed.signal]));
+    this.#member = null;
+    this.#writer = null;
+    await member.close().catch(() => {}); // it has failed, or ends with the page
   }
 
   #open(failed: AbortController): Promise<BrowserMember> {
@@ -150,6 +164,7 @@ class SharedStore implements BrowserStore {
       version: "browser",
       onNotice,
       onFailed: (error) => {
+        this.#failure = error instanceof QuorateError ? error : errStorageFailed(database, "using", error);
         onNotice("warn", "the storage failed: this page has the store no longer", { error: error.message });
         failed.abort();
       },
@@ -158,10 +173,11 @@ class SharedStore implements BrowserStore {
 
   // ---- asking the page that has it
 
-  /** @returns the page that has the store */
-  async #writerKnown(): Promise<string> {
+  /** @returns the page that has the store; null when it was this page's turn and there is none to be had */
+  async #writerKnown(): Promise<string | null> {
     while (this.#writer === null) {
       this.#over.signal.throwIfAborted();
+      if (this.#failure !== null) return null;
       this.#say({ kind: "who" });
       await Promise.race([new Promise<void>((resolve) => this.#found.push(resolve)), sleep(ASK_MS)]);
     }
@@ -306,9 +322,8 @@ function withBody(request: Request, body: Uint8Array | null): Request {
   return new Request(request.url, { method: request.method, headers: request.headers, body: body.slice(), signal: request.signal });
 }
 
-/** As of a member that was lost before it answered. */
-function unknownOutcome(): Response {
-  const { status, headers, body } = problemReply(errTimeout());
+function problem(error: QuorateError): Response {
+  const { status, headers, body } = problemReply(error);
   return new Response(typeof body === "string" ? body : null, { status, headers });
 }
 

@@ -23,7 +23,6 @@ export interface Limits {
   readonly catchUpEntries: number;
   /** A leader whose oldest write takes longer hands over. */
   readonly diskStallTicks: number;
-  readonly snapshotChunkBytes: number;
   /** A learner this close to the end of the log counts as caught up. */
   readonly learnerMaxLag: number;
 }
@@ -41,7 +40,6 @@ export const DEFAULT_LIMITS: Limits = {
   logCacheBytes: 512 << 20,
   catchUpEntries: 5_000,
   diskStallTicks: 20,
-  snapshotChunkBytes: 1 << 20,
   learnerMaxLag: 1_000,
 };
 

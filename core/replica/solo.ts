@@ -137,6 +137,9 @@ export class Solo implements Consensus {
     const host = this.#host;
     this.#host = null;
     this.#stopped = true;
+    // Nothing is under way any more: whoever stops it waits for nothing.
+    this.#writing = false;
+    this.#gathered = [];
     for (const resolve of this.#idle.splice(0)) resolve();
     host?.failed(error instanceof Error ? error : new Error(String(error)));
   }

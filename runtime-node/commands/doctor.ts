@@ -1,5 +1,5 @@
 /**
- * `quorate doctor`: looks at what members suffer from most: a slow disk, clocks that differ, too few open files, certificates that end,
+ * `quorate doctor`: looks at what members suffer from most: a slow disk, too few open files, certificates that end,
  * members that do not answer. Each finding says what to do.
  */
 import { X509Certificate } from "node:crypto";

@@ -77,7 +77,6 @@ export function drawSwarm(seed: number): Swarm {
       logCacheBytes: chance.hit(0.5) ? chance.pick([200, 1000]) : 1 << 20,
       catchUpEntries: chance.pick([0, 0, 5, 50]),
       diskStallTicks: 2 * electionTicks,
-      snapshotChunkBytes: 1 << 16,
       learnerMaxLag: chance.pick([0, 10]),
     },
     priorities: chance.hit(0.2),
