@@ -29,9 +29,13 @@ describe.skipIf(!CAN_COMPARE).each(SIDES)("etcdctl on three members of %s", { co
     expect(members.map(({ Endpoint }) => Endpoint).toSorted()).toEqual(cluster.urls.toSorted());
     expect(new Set(members.map(({ Status }) => Status.leader)).size).toBe(1);
     expect((await shell.quietly("etcdctl endpoint health --cluster 2>&1")).stdout.match(/is healthy/g)).toHaveLength(3);
-    const hashes = (await shell.quietly("etcdctl endpoint hashkv")).stdout.trim().split("\n");
-    expect(new Set(hashes.map((line) => line.split(", ")[1])).size).toBe(1);
-    expect(hashes).toHaveLength(3);
+    // Each tells the hash of what it has applied, and a follower may not have applied the put yet.
+    let hashes: string[] = [];
+    const agreed = async (): Promise<boolean> => {
+      hashes = (await shell.quietly("etcdctl endpoint hashkv")).stdout.trim().split("\n");
+      return hashes.length === 3 && new Set(hashes.map((line) => line.split(", ")[1])).size === 1;
+    };
+    await untilTrue(agreed, { what: () => `one hash: ${hashes.join("; ")}` });
   });
 
   test("move-leader hands over to the member that is named", IN_TURN, async () => {
