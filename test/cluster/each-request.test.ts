@@ -12,7 +12,7 @@ import type { Revision } from "../../testing/memory-member.ts";
 import { Program } from "../clients/program.ts";
 import { PROJECT_ROOT, startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
-import { Chance } from "../simulation/chance.ts";
+import { Chance } from "../helpers/chance.ts";
 import { SCENARIOS } from "./recipe-scenarios.ts";
 
 const TRIES_ALL = process.env["QUORATE_TEST_EACH_REQUEST"] === "all";

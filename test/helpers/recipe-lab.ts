@@ -1,5 +1,5 @@
 /**
- * A place for recipes: one member in memory with virtual time, and several clients of it that know nothing of one another. Each client can
+ * A place for recipes: one member in memory with virtual time, or three that fail, and several clients of it that know nothing of one another. Each client can
  * be made to lose replies or requests, to be refused, slow, paused or killed; every call it makes is counted and listed, so that a test can
  * do the same with each one in turn. What the store did is kept revision by revision, for checks that need no clock.
  */
@@ -7,16 +7,17 @@ import { errNoLeader, errTimeout } from "../../core/errors.ts";
 import { Xoshiro128 } from "../../core/raft/prng.ts";
 import type { Host, RecipeContext, Store, WatchBatch, WatchRequest } from "../../core/recipes/client-port.ts";
 import type { KeyValue, TxnRequest } from "../../core/store/command.ts";
+import { LabCluster } from "./lab-cluster.ts";
 import { MemoryMember, type Revision, STARTED_AT, randomBytes } from "../../testing/memory-member.ts";
 import { VirtualTime } from "../../testing/virtual-time.ts";
 
 export class RecipeLab {
   readonly time: VirtualTime;
-  readonly #member: MemoryMember;
+  readonly #member: MemoryMember | LabCluster;
   readonly #clients: LabClient[] = [];
   readonly #seed: number;
 
-  private constructor(time: VirtualTime, member: MemoryMember, seed: number) {
+  private constructor(time: VirtualTime, member: MemoryMember | LabCluster, seed: number) {
     this.time = time;
     this.#member = member;
     this.#seed = seed;
@@ -26,6 +27,17 @@ export class RecipeLab {
   static async start(seed = 1): Promise<RecipeLab> {
     const time = new VirtualTime();
     return new RecipeLab(time, await MemoryMember.start(time, seed), seed);
+  }
+
+  /** On three members, which can be killed and cut off: `cluster` does so. */
+  static async onCluster(seed = 1): Promise<RecipeLab> {
+    const time = new VirtualTime();
+    return new RecipeLab(time, await LabCluster.start(time, seed), seed);
+  }
+
+  /** The members, where there are several. */
+  get cluster(): LabCluster | undefined {
+    return this.#member instanceof LabCluster ? this.#member : undefined;
   }
 
   /** A fresh client: no faults, even clock. */

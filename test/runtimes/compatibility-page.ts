@@ -65,6 +65,10 @@ TCP and mTLS and with Bun over TCP, TLS for clients with certificates, and gRPC 
 - \`--cipher-suites\`: it chooses among suites of its own. Versions (\`--tls-min-version\`) count.
 - \`--client-cert-allowed-hostname\`, \`--peer-cert-allowed-hostname\`: it does not tell the alternative names of a certificate.
 
+\`deno task dev\` starts it anew with each change of a source. Where Deno may not listen for peers or write files, as on Deno Deploy and its like,
+\`quorate/relay\` serves the same APIs [before a cluster](deploy.md#before-a-cluster): tried with \`Deno.serve\` and \`deno serve\` of Deno 2.9.6,
+with the right to use the network alone, not on the platform itself.
+
 A client's certificate without any alternative name is turned away by Deno's TLS itself; on Node and etcd it is good.
 
 ## Bun

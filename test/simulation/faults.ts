@@ -1,7 +1,7 @@
 /** What goes wrong and what operators do, at random times drawn from the swarm's rates. */
 import { type ConfigChange, isVoter, membersOf } from "../../core/raft/config-change.ts";
 import type { Config, NodeId } from "../../core/raft/types.ts";
-import type { Chance } from "./chance.ts";
+import type { Chance } from "../helpers/chance.ts";
 import { Disk } from "./disk.ts";
 import type { Host } from "./host.ts";
 import type { Simulation } from "./simulation.ts";

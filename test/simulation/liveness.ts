@@ -4,7 +4,7 @@
  */
 import { decodeConfig, isVoter, membersOf } from "../../core/raft/config-change.ts";
 import type { Config, Entry, Index, NodeId, Term } from "../../core/raft/types.ts";
-import type { Chance } from "./chance.ts";
+import type { Chance } from "../helpers/chance.ts";
 import type { Host } from "./host.ts";
 import type { Simulation } from "./simulation.ts";
 import { TICK } from "./swarm.ts";

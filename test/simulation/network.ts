@@ -1,7 +1,7 @@
 /** Which messages arrive, when, how often: loss, delay, repetition, partitions of every shape, and words from the past. */
 import type { Message } from "../../core/raft/messages.ts";
 import type { NodeId } from "../../core/raft/types.ts";
-import type { Chance } from "./chance.ts";
+import type { Chance } from "../helpers/chance.ts";
 import { type Swarm, TICK } from "./swarm.ts";
 
 const DELAY_FLOOR = 2;

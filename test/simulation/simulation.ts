@@ -10,7 +10,7 @@ import { Xoshiro128 } from "../../core/raft/prng.ts";
 import type { Ready } from "../../core/raft/ready.ts";
 import type { TraceEvent } from "../../core/raft/trace.ts";
 import type { Entry, NodeId, SnapshotMeta } from "../../core/raft/types.ts";
-import { Chance } from "./chance.ts";
+import { Chance } from "../helpers/chance.ts";
 import { Checker } from "./checker.ts";
 import { Disk } from "./disk.ts";
 import { EventQueue } from "./event-queue.ts";

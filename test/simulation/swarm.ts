@@ -3,7 +3,7 @@
  * faults that are always on hide what only shows without them.
  */
 import type { Limits } from "../../core/raft/limits.ts";
-import { Chance } from "./chance.ts";
+import { Chance } from "../helpers/chance.ts";
 
 /** Virtual time units a tick. */
 export const TICK = 100;

@@ -1,7 +1,7 @@
 /** A seeded run of clients that do something again and again while they are killed, paused, cut off, and their calls lost. */
 import { isQuorateError } from "../../../core/errors.ts";
 import { type LabClient, RecipeLab } from "../../helpers/recipe-lab.ts";
-import { Chance } from "../chance.ts";
+import { Chance } from "../../helpers/chance.ts";
 import { faultyClient, nemesis } from "./schedule.ts";
 
 const CLIENTS = 5;
@@ -18,7 +18,10 @@ export interface Actors {
 }
 
 /** Reasons for which a call may fail under faults. */
-const EXPECTED = new Set(["sessionLost", "timeout", "noLeader"]);
+const EXPECTED = new Set(["sessionLost", "timeout", "noLeader", "leaderChanged"]);
+
+/** Seeds from this one on are played on three members, which are killed and cut off as well. */
+export const CLUSTER_SEEDS = 1_000;
 
 /** @throws the error, unless it is one that faults bring about, or of the reasons given */
 export function expected(error: unknown, ...more: string[]): string {
@@ -32,7 +35,7 @@ export function expected(error: unknown, ...more: string[]): string {
  */
 export async function runActors(seed: number, name: string, act: (client: LabClient, actors: Actors) => Promise<void>): Promise<Actors> {
   const chance = new Chance(seed, name);
-  const lab = await RecipeLab.start(seed);
+  const lab = seed < CLUSTER_SEEDS ? await RecipeLab.start(seed) : await RecipeLab.onCluster(seed);
   const isFaulty = (): boolean => lab.time.now < FAULTY_MS;
   const actors: Actors = { lab, chance, faults: [], isFaulty };
   const clients: LabClient[] = [];
@@ -43,12 +46,13 @@ export async function runActors(seed: number, name: string, act: (client: LabCli
     running[slot] = act(client, actors).catch((error: unknown) => void actors.faults.push(String((error as Error).stack ?? error)));
   };
   for (let slot = 0; slot < CLIENTS; slot++) renew(slot);
-  await lab.run(nemesis(lab, chance, clients, renew, isFaulty));
+  await lab.run(Promise.all([nemesis(lab, chance, clients, renew, isFaulty), lab.cluster?.nemesis(isFaulty)]));
   for (const client of clients) {
     client.resume();
     client.reconnect();
   }
   await lab.advance(HEALING_MS);
   await lab.run(Promise.all(running));
+  actors.faults.push(...(lab.cluster?.differences ?? []));
   return actors;
 }

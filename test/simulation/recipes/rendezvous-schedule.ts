@@ -2,7 +2,7 @@
 import { isQuorateError } from "../../../core/errors.ts";
 import { enterRendezvous } from "../../../core/recipes/rendezvous.ts";
 import { type LabClient, RecipeLab } from "../../helpers/recipe-lab.ts";
-import { Chance } from "../chance.ts";
+import { Chance } from "../../helpers/chance.ts";
 import { checkRounds } from "./invariants.ts";
 import { faultyClient, nemesis } from "./schedule.ts";
 

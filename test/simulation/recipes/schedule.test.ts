@@ -28,6 +28,20 @@ describe("random schedules", () => {
     if (seeds.length > 5) expect(total.lost).toBeGreaterThan(0);
   });
 
+  test.each(HOLDERS)("of $name, on three members that are killed and cut off", { timeout: 4 * timeout }, async (holder) => {
+    const total = { grants: 0, refused: 0, stale: 0, lost: 0 };
+    for (const seed of seeds.slice(0, Math.max(2, seeds.length / 3))) {
+      const { faults, grants, refused, stale, lost } = await runHolders(holder, seed, 3);
+      expect(faults, `seed ${seed}`).toEqual([]);
+      total.grants += grants;
+      total.refused += refused;
+      total.stale += stale;
+      total.lost += lost;
+    }
+    console.log(`${holder.name} on three members: ${JSON.stringify(total)}`);
+    expect(total.grants).toBeGreaterThan(20);
+  });
+
   test("of rendezvous", { timeout }, async () => {
     let rounds = 0;
     for (const seed of seeds) {

@@ -4,7 +4,7 @@
  */
 import { isQuorateError } from "../../../core/errors.ts";
 import { type LabClient, type Fault, RecipeLab } from "../../helpers/recipe-lab.ts";
-import { Chance } from "../chance.ts";
+import { Chance } from "../../helpers/chance.ts";
 import { type Holder, writeGuarded } from "./holders.ts";
 import { type Belief, checkBeliefs } from "./invariants.ts";
 
@@ -14,7 +14,7 @@ const TTL_MS_MAX = 10_000;
 const FAULTS: readonly Fault[] = ["lose-reply", "lose-request", "late", "refuse"];
 
 /** Reasons for which an acquisition may fail under faults. */
-const EXPECTED = new Set(["held", "sessionLost", "timeout", "noLeader"]);
+const EXPECTED = new Set(["held", "sessionLost", "timeout", "noLeader", "leaderChanged"]);
 
 export interface Outcome {
   readonly faults: readonly string[];
@@ -63,9 +63,9 @@ export async function nemesis(
 }
 
 /** @returns what was found wrong, and how much happened */
-export async function runHolders(holder: Holder, seed: number): Promise<Outcome> {
+export async function runHolders(holder: Holder, seed: number, members: 1 | 3 = 1): Promise<Outcome> {
   const chance = new Chance(seed, `schedule ${holder.name}`);
-  const lab = await RecipeLab.start(seed);
+  const lab = members === 1 ? await RecipeLab.start(seed) : await RecipeLab.onCluster(seed);
   const isFaulty = (): boolean => lab.time.now < FAULTY_MS;
   const beliefs: (() => Belief)[] = [];
   const count = { grants: 0, refused: 0, stale: 0, lost: 0 };
@@ -132,7 +132,7 @@ export async function runHolders(holder: Holder, seed: number): Promise<Outcome>
     actors[slot] = act(client).catch((error: unknown) => void faults.push(String((error as Error).stack ?? error)));
   };
   for (let slot = 0; slot < CLIENTS; slot++) renew(slot);
-  await lab.run(nemesis(lab, chance, clients, renew, isFaulty));
+  await lab.run(Promise.all([nemesis(lab, chance, clients, renew, isFaulty), lab.cluster?.nemesis(isFaulty)]));
   for (const client of clients) {
     client.resume();
     client.reconnect();
@@ -146,6 +146,7 @@ export async function runHolders(holder: Holder, seed: number): Promise<Outcome>
   await lab.advance(2 * TTL_MS_MAX);
   if (lab.leases().length > 0) faults.push(`leases are left: ${lab.leases().join(", ")}`);
   faults.push(
+    ...(lab.cluster?.differences ?? []),
     ...holder.check(lab.history),
     ...checkBeliefs(
       beliefs.map((belief) => belief()),

@@ -8,7 +8,7 @@ import { type Bytes, ascii } from "../../../core/bytes/bytes.ts";
 import type { Replica } from "../../../core/replica/replica.ts";
 import type { Applied, CommandBody, KeyValue, Operation, PutRequest, RangeRequest } from "../../../core/store/command.ts";
 import type { CommandSession } from "../../../core/store/sessions.ts";
-import { Chance } from "../chance.ts";
+import { Chance } from "../../helpers/chance.ts";
 import { Violation, demand } from "../violation.ts";
 import type { Applied as LedgerEntry } from "./ledger.ts";
 import type { Member } from "./member.ts";

@@ -1,7 +1,7 @@
 /** What goes wrong and what operators do, at random times drawn from the swarm's rates. */
 import { isVoter, membersOf } from "../../../core/raft/config-change.ts";
 import { parseMemberMeta } from "../../../core/replica/consensus-port.ts";
-import type { Chance } from "../chance.ts";
+import type { Chance } from "../../helpers/chance.ts";
 import type { Member } from "./member.ts";
 import type { Simulation } from "./simulation.ts";
 import { TICK_MS } from "./swarm.ts";

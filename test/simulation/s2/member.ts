@@ -11,7 +11,7 @@ import { type Beginning, RaftConsensus } from "../../../core/replica/raft-consen
 import { Replica } from "../../../core/replica/replica.ts";
 import type { Identity } from "../../../core/replica/log-storage-port.ts";
 import { SimulatedDisk, hostError } from "../../helpers/simulated-disk.ts";
-import { Chance } from "../chance.ts";
+import { Chance } from "../../helpers/chance.ts";
 import { Violation, demand } from "../violation.ts";
 import { Life } from "./life.ts";
 import { RecordedConsensus } from "./ledger.ts";

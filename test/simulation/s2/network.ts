@@ -16,7 +16,7 @@ import type {
   TransportHost,
   TransportStats,
 } from "../../../core/replica/transport-port.ts";
-import type { Chance } from "../chance.ts";
+import type { Chance } from "../../helpers/chance.ts";
 import type { Engine } from "./engine.ts";
 import type { Life } from "./life.ts";
 import type { Swarm } from "./swarm.ts";

@@ -11,7 +11,7 @@ import type { Config, NodeId } from "../../../core/raft/types.ts";
 import type { Replica } from "../../../core/replica/replica.ts";
 import { ascii } from "../../../core/bytes/bytes.ts";
 import { Recorder, checkHistory } from "../../history/revision-check.ts";
-import { Chance } from "../chance.ts";
+import { Chance } from "../../helpers/chance.ts";
 import { Violation, demand } from "../violation.ts";
 import { BlackBox } from "./black-box.ts";
 import { Clients, putOf, rangeOf } from "./clients.ts";

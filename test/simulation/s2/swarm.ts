@@ -1,6 +1,6 @@
 /** What a run of whole members does, drawn from its seed. Each fault is left out of half of the runs, as in ../swarm.ts. */
 import type { Limits } from "../../../core/raft/limits.ts";
-import { Chance } from "../chance.ts";
+import { Chance } from "../../helpers/chance.ts";
 
 /** Milliseconds a tick, as in production. */
 export const TICK_MS = 100;

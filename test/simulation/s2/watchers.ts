@@ -5,7 +5,7 @@
 import { ZERO } from "../../../core/bytes/bytes.ts";
 import type { StoreView } from "../../../core/store/store-view.ts";
 import type { WatchTake, Watcher } from "../../../core/store/watch/watcher.ts";
-import { Chance } from "../chance.ts";
+import { Chance } from "../../helpers/chance.ts";
 import { demand } from "../violation.ts";
 import type { Life } from "./life.ts";
 import type { Simulation } from "./simulation.ts";
