@@ -51,17 +51,21 @@ function run({ env }: Side, text: string): Promise<string> {
 
 /** Without what differs from cluster to cluster: ids, terms, addresses, and leases, which are chosen at random. */
 function comparable(output: string): string {
-  return output
-    .replace(/"(cluster_id|member_id|raft_term|raftTerm|raftIndex|raftAppliedIndex|leader|dbSize|dbSizeInUse|hash)":[0-9]+/g, '"$1":#')
-    .replace(/"(ClusterID|MemberID|RaftTerm|RaftIndex|RaftAppliedIndex|Leader|DBSize|Hash)" : [0-9]+/g, '"$1" : #')
-    .replace(/("ttl":|remaining\()29[0-9]/g, "$1300")
-    .replace(/("TTL" : )29[0-9]/g, "$1300")
-    .replace(/http:\/\/127\.0\.0\.1:[0-9]{5}/g, "<url>")
-    .replace(/3\.4\.[0-9]+|[0-9.]+ kB|(<url>, )[0-9]+$/gm, "$1#")
-    .replace(/(#, (?:true|false), (?:true|false), )[0-9]+, [0-9]+, [0-9]+/g, "$1#, #, #")
-    .replace(/"compact_revision":[0-9]+/g, "")
-    .replace(/\b[0-9]{17,20}\b/g, "<id>")
-    .replace(/\b[0-9a-f]{15,16}\b/g, "<hex>");
+  return (
+    output
+      .replace(/"(cluster_id|member_id|raft_term|raftTerm|raftIndex|raftAppliedIndex|leader|dbSize|dbSizeInUse|hash)":[0-9]+/g, '"$1":#')
+      .replace(/"(ClusterID|MemberID|RaftTerm|RaftIndex|RaftAppliedIndex|Leader|DBSize|Hash)" : [0-9]+/g, '"$1" : #')
+      .replace(/("ttl":|remaining\()29[0-9]/g, "$1300")
+      .replace(/("TTL" : )29[0-9]/g, "$1300")
+      .replace(/http:\/\/127\.0\.0\.1:[0-9]{5}/g, "<url>")
+      .replace(/3\.4\.[0-9]+|[0-9.]+ kB|(<url>, )[0-9]+$/gm, "$1#")
+      .replace(/(#, (?:true|false), (?:true|false), )[0-9]+, [0-9]+, [0-9]+/g, "$1#, #, #")
+      .replace(/"compact_revision":[0-9]+/g, "")
+      .replace(/\b[0-9]{17,20}\b/g, "<id>")
+      // Ids are padded to sixteen digits, by blanks before those that have fewer.
+      .replace(/ +([0-9a-f]{12,16})\b/g, " $1")
+      .replace(/\b[0-9a-f]{12,16}\b/g, "<hex>")
+  );
 }
 
 /** One command, so that it can be `$CTL` in a script. */
