@@ -62,6 +62,8 @@ function comparable(output: string): string {
       .replace(/(#, (?:true|false), (?:true|false), )[0-9]+, [0-9]+, [0-9]+/g, "$1#, #, #")
       .replace(/"compact_revision":[0-9]+/g, "")
       .replace(/\b[0-9]{17,20}\b/g, "<id>")
+      // In the order of ids, which come from addresses.
+      .replace(/(ETCD_INITIAL_CLUSTER=")([^"]*)/g, (_, name: string, list: string) => name + list.split(",").sort().join(","))
       // Ids are padded to sixteen digits, by blanks before those that have fewer.
       .replace(/ +([0-9a-f]{12,16})\b/g, " $1")
       .replace(/\b[0-9a-f]{12,16}\b/g, "<hex>")
