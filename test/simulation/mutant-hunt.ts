@@ -61,7 +61,7 @@ function inCopy<T>(mutant: Mutant, work: (directory: string) => T): T {
   const files = mutated(mutant, readSource);
   const directory = mkdtempSync(join(tmpdir(), `raft-mutant-${mutant.id}-`));
   try {
-    for (const path of ["core/raft", "core/invariant.ts", "test/simulation"])
+    for (const path of ["core/raft", "core/invariant.ts", "test/helpers/chance.ts", "test/simulation"])
       cpSync(join(ROOT, path), join(directory, path), { recursive: true });
     writeFileSync(join(directory, "package.json"), JSON.stringify({ type: "module" }));
     for (const [file, text] of files) writeFileSync(join(directory, "core/raft", file), text);
