@@ -17,6 +17,7 @@ import type { MetricsSources } from "../adapters/prometheus/prometheus-metrics.t
 import { passwords, randomToken } from "../adapters/node-crypto/passwords.ts";
 import { Authenticator } from "../core/api/auth/authenticator.ts";
 import { type App, ETCD_VERSION, createApp, createMetricsApp } from "../core/api/create-app.ts";
+import { consoleRoutes } from "../core/api/console.ts";
 import type { Route } from "../core/api/exchange.ts";
 import { grpcServices } from "../core/api/grpc/services.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
@@ -40,6 +41,7 @@ import { peerNotices } from "./cluster/peer-notices.ts";
 import { peerTransport } from "./cluster/peer-transport.ts";
 import { compactionPolicy, initialCluster, keepAliveTimes, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
 import { hostOf, lackOf, refuseOn, servesGrpc } from "./host.ts";
+import { consoleFiles } from "./console-files.ts";
 import { HttpListener } from "./http-listener.ts";
 import { BODY_TIMEOUT_MS, bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -318,6 +320,7 @@ function viewsOf(settings: Settings, member: Replica, authenticator: Authenticat
   };
   const duties = [new ScheduleDuty(v1Services(v1)), new CheckDuty(v1Services(v1))];
   routes.push(...v1Routes(v1));
+  routes.push(...consoleRoutes(member, consoleFiles()));
   if (settings["enable-v2"]) routes.push(...v2Routes({ member, authenticator, now: () => clock.wallMs() }));
   return { routes, services, watch, sockets: v1Sockets(v1), duties };
 }

@@ -65,7 +65,7 @@ describe("the package", () => {
     }
     const strange = paths.filter(
       (path) =>
-        !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|runtime-node\/quorate\.js|adapters\/grpc\/proto\/.*\.proto|dist\/(core|adapters|client|testing|runtime-node|runtime-browser)\/.*\.(js|d\.ts))$/.test(
+        !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|runtime-node\/quorate\.js|adapters\/grpc\/proto\/.*\.proto|dist\/(core|adapters|client|testing|runtime-node|runtime-browser)\/.*\.(js|d\.ts)|dist\/console\/(index\.html|assets\/(main|console)-\w+\.(js|css)))$/.test(
           path,
         ),
     );

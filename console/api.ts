@@ -1,0 +1,66 @@
+/**
+ * How the pages ask the cluster: requests go to the member that the page came from, and to the others when that one does not answer, by
+ * the client's own rules. What is asked for here is also what "as curl" shows.
+ */
+import { openStore } from "../client/connect.ts";
+import { etcdWire } from "../client/etcd.ts";
+import type { Call } from "../client/wire.ts";
+import { token } from "./state.ts";
+
+/** One request, as it can be shown and sent. */
+export interface ApiCall {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** With the query. */
+  readonly path: string;
+  /** JSON, if there is a body. */
+  readonly body?: object;
+  /** Sending it twice is as sending it once. */
+  readonly repeatable?: boolean;
+}
+
+const ATTEMPT_MS = 1_000;
+
+/** A POST of the v3 gateway that changes nothing. */
+export const ask = (path: string, body: object = {}): ApiCall => ({ method: "POST", path: `/v3/${path}`, body, repeatable: true });
+/** One that does. */
+export const act = (path: string, body: object): ApiCall => ({ method: "POST", path: `/v3/${path}`, body });
+
+function storeOf(endpoints: readonly string[]) {
+  return openStore({ endpoints, wire: etcdWire(), token: () => token.value, retry: { attemptMs: ATTEMPT_MS } }).store;
+}
+
+let endpoints: readonly string[] = [location.origin];
+let store = storeOf(endpoints);
+
+/** The members' addresses, as far as the page may ask them: another one is asked when the first does not answer. */
+export function learnEndpoints(found: readonly string[]): void {
+  const wanted = [...new Set([location.origin, ...found.filter((url) => URL.canParse(url)).map((url) => new URL(url).origin)])];
+  if (wanted.join() === endpoints.join()) return;
+  endpoints = wanted;
+  store = storeOf(endpoints);
+}
+
+/** @throws QuorateError */
+export function send<T>(call: ApiCall, signal?: AbortSignal): Promise<T> {
+  return store.call(wired<T>(call), signal);
+}
+
+/** The same of one member, whichever answers otherwise. @throws QuorateError */
+export function sendTo<T>(endpoint: string, call: ApiCall, signal?: AbortSignal): Promise<T> {
+  return storeOf([endpoint]).call(wired<T>(call), signal);
+}
+
+function wired<T>({ method, path, body, repeatable = method === "GET" }: ApiCall): Call<T> {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+  return { method, path, ...sent, repeatable, decode: (text) => JSON.parse(text) as T } as Call<T>;
+}
+
+/** The request for a shell. The token is not in it: what is copied ends up in chats and tickets. */
+export function asCurl({ method, path, body }: ApiCall): string {
+  const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+  const parts = [`curl ${quoted(location.origin + path)}`];
+  if (method !== (body === undefined ? "GET" : "POST")) parts.push(`-X ${method}`);
+  if (token.value !== "") parts.push('-H "Authorization: $TOKEN"');
+  if (body !== undefined) parts.push(`-d ${quoted(JSON.stringify(body))}`);
+  return parts.join(" ");
+}

@@ -1,0 +1,15 @@
+/** All pages, in the order of the navigation. A page is one file in `pages/`, named here. */
+import type { ComponentType } from "preact";
+import { Members } from "./pages/members.tsx";
+
+export interface PageEntry {
+  /** The first segment of its path; what follows is the page's own. */
+  readonly path: string;
+  readonly title: string;
+  /** Pressed after `g`. */
+  readonly shortcut: string;
+  /** @param rest the decoded rest of the path, without the slash before it */
+  readonly view: ComponentType<{ readonly rest: string }>;
+}
+
+export const PAGES: readonly PageEntry[] = [{ path: "members", title: "Members", shortcut: "m", view: Members }];
