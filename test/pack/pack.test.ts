@@ -59,6 +59,7 @@ describe("the package", () => {
       "dist/client/client.js",
       "dist/runtime-node/relay/relay.js",
       "dist/testing/test-store.js",
+      "dist/console/index.html",
       "adapters/grpc/proto/etcdserverpb/rpc.proto",
     ]) {
       expect(paths).toContain(path);
@@ -93,6 +94,8 @@ describe("the package", () => {
     const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
     await untilReady(url, { timeoutMs: 25_000, hopeless: () => (child.exitCode === null ? undefined : output) });
     expect(await (await fetch(`${url}/version`)).json()).toMatchObject({ etcdserver: expect.stringMatching(/^3\.4\./) });
+    const [script = ""] = /\/console\/assets\/main-\w+\.js/.exec(await (await fetch(`${url}/console`)).text()) ?? [];
+    expect((await fetch(url + script)).headers.get("content-type")).toContain("text/javascript");
     const put = await fetch(`${url}/v3/kv/put`, { method: "POST", body: '{"key":"Zm9v","value":"YmFy"}' });
     expect(put.status).toBe(200);
     expect(existsSync(join(folder, "quorate.data"))).toBe(true);
