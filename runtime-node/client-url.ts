@@ -28,3 +28,23 @@ export function advertised(url: ClientUrl): string {
   const outward = addresses.find(({ family, internal }) => !internal && family === "IPv4");
   return formatUrl({ ...url, host: outward?.address ?? "127.0.0.1" });
 }
+
+/** An address that is listened on, and what is spoken there: one port may serve both, as etcd's may. */
+export interface SharedAddress {
+  readonly host: string;
+  /** 0: one that the system chooses, and each address another. */
+  readonly port: number;
+  readonly plain: boolean;
+  readonly secure: boolean;
+}
+
+/** @param urls checked already. In their order, those of the same host and port as one */
+export function addressesOf(urls: readonly string[]): SharedAddress[] {
+  const addresses: SharedAddress[] = [];
+  for (const { host, port, secure } of urls.map(parseClientUrl)) {
+    const index = addresses.findIndex((known) => known.host === host && known.port === port && port !== 0 && known.secure !== secure);
+    if (index < 0) addresses.push({ host, port, plain: !secure, secure });
+    else addresses[index] = { host, port, plain: true, secure: true };
+  }
+  return addresses;
+}

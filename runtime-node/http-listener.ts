@@ -43,6 +43,8 @@ export interface HttpListenerOptions {
   readonly onError: (error: unknown, request: { readonly method: string; readonly path: string }) => void;
   /** Takes connections that speak HTTP/2. Left out: nobody does. */
   readonly onHttp2?: (socket: Socket) => void;
+  /** Takes connections of TLS that come to a plain port: see {@link HttpListener.take}. Left out: they are refused. */
+  readonly onTls?: (socket: Socket) => void;
   /** Takes requests that become WebSockets. Left out: none does. */
   readonly webSockets?: Pick<WebSockets, "accepts" | "take">;
   /** Left out: plain connections. */
@@ -123,9 +125,10 @@ export class HttpListener implements DirectPath {
     (server as HttpServer & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
     server.on("drop", () => void this.counts.connectionsDropped++);
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => this.#clientError(error, socket));
-    if (options.onHttp2 !== undefined) {
+    if (options.onHttp2 !== undefined || options.onTls !== undefined) {
       splitProtocols(server, options.tls !== undefined, {
-        onHttp2: options.onHttp2,
+        ...(options.onHttp2 === undefined ? {} : { onHttp2: options.onHttp2 }),
+        ...(options.onTls === undefined ? {} : { onTls: options.onTls }),
         firstBytesTimeoutMs: this.#times.headers,
         onSilent: () => void this.counts.clientErrors++,
       });
@@ -203,6 +206,18 @@ export class HttpListener implements DirectPath {
     });
   }
 
+  /** Instead of {@link listen}: from now on connections come through {@link take}, from a listener that shares its port with this one. */
+  shareAPort(): void {
+    // Node keeps no list of connections, and so has no time limits for them, before its server says that it listens.
+    this.#server.emit("listening");
+  }
+
+  /** A connection that another listener has accepted and counted; what has been read of it was put back. */
+  take(socket: Socket): void {
+    this.#server.emit("connection", socket);
+  }
+
+  /** Those that this listener has accepted itself. */
   connections(): Promise<number> {
     return new Promise((resolve) => this.#server.getConnections((error, count) => resolve(error ? 0 : count)));
   }
@@ -210,7 +225,8 @@ export class HttpListener implements DirectPath {
   /** Takes no more; ends streams; lets replies under way finish for a while. Resolves when all connections are closed. */
   close(): Promise<void> {
     this.#closing = true;
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // A server that shares a port has nothing to close, and its connections end all the same.
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve())).then(() => this.#incomingGone());
     for (const stream of [...this.#streams]) stream.end();
     this.#server.closeIdleConnections();
     const sweep = setInterval(() => this.#server.closeIdleConnections(), 50);
@@ -222,6 +238,16 @@ export class HttpListener implements DirectPath {
       clearInterval(this.#looking);
       clearInterval(sweep);
       clearTimeout(cut);
+    });
+  }
+
+  #incomingGone(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.#incoming.size === 0) resolve();
+        for (const socket of this.#incoming) return void socket.once("close", look);
+      };
+      look();
     });
   }
 

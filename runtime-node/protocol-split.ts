@@ -1,8 +1,9 @@
 /**
- * One port for HTTP/1.1 and HTTP/2. A plain connection is told by its first bytes: HTTP/2 with prior knowledge begins with a preface that
- * no request of HTTP/1.1 begins with (RFC 9113 section 3.4). On TLS the two sides agree on a protocol in the handshake (ALPN).
+ * One port for HTTP/1.1, HTTP/2 and TLS. A plain connection is told by its first bytes: HTTP/2 with prior knowledge begins with a preface that
+ * no request of HTTP/1.1 begins with (RFC 9113 section 3.4), TLS with the type of its handshake record (RFC 8446 section 5.1). On TLS the two
+ * sides agree on a protocol in the handshake (ALPN).
  *
- * The HTTP/1.1 server goes on accepting, counting and timing connections; only those of HTTP/2 are taken away from it.
+ * The HTTP/1.1 server goes on accepting, counting and timing connections; only those of the others are taken away from it.
  */
 import type { Server } from "node:net";
 import type { Socket } from "node:net";
@@ -12,8 +13,14 @@ import { PREFACE, greetHttp2 } from "./http2-greeting.ts";
 /** More of the preface than any method of HTTP/1.1 has in common with it. */
 const TELLING_BYTES = 3;
 
+/** The first byte of each handshake of TLS; no method of HTTP begins with it. */
+const TLS_HANDSHAKE = 0x16;
+
 export interface SplitOptions {
-  readonly onHttp2: (socket: Socket) => void;
+  /** Left out: who speaks HTTP/2 is answered as HTTP/1.1 answers it. */
+  readonly onHttp2?: (socket: Socket) => void;
+  /** Plain ports only: takes connections that begin with a handshake of TLS. Left out: HTTP/1.1 refuses them. */
+  readonly onTls?: (socket: Socket) => void;
   /** From the beginning of a connection to its first bytes, and from there to the first frames of HTTP/2. */
   readonly firstBytesTimeoutMs: number;
   /** Told of each connection that did not begin in that time. */
@@ -30,7 +37,7 @@ export function splitProtocols(server: Server, isTls: boolean, options: SplitOpt
   };
   server.on(event, (socket: Socket) => {
     if (isTls) {
-      if ((socket as TLSSocket).alpnProtocol === "h2") options.onHttp2(socket);
+      if ((socket as TLSSocket).alpnProtocol === "h2" && options.onHttp2 !== undefined) options.onHttp2(socket);
       else toHttp1(socket);
     } else sniff(socket, toHttp1, options);
   });
@@ -55,7 +62,8 @@ function sniff(socket: Socket, toHttp1: (socket: Socket) => void, options: Split
     done();
     if (over) return void socket.destroy(); // nothing was asked
     socket.unshift(held);
-    if (!PREFACE.startsWith(begin)) return toHttp1(socket);
+    if (options.onTls !== undefined && held[0] === TLS_HANDSHAKE) return options.onTls(socket);
+    if (options.onHttp2 === undefined || !PREFACE.startsWith(begin)) return toHttp1(socket);
     greetHttp2(socket, { onReady: options.onHttp2, onRefused: options.onSilent, timeoutMs: options.firstBytesTimeoutMs });
   };
   const failed = (): void => {

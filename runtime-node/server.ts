@@ -33,7 +33,7 @@ import { WatchService } from "../core/api/v3/watch.ts";
 import { isQuorateError } from "../core/errors.ts";
 import { Replica } from "../core/replica/replica.ts";
 import { RaftConsensus } from "../core/replica/raft-consensus.ts";
-import { type ClientUrl, advertised, formatUrl, parseClientUrl } from "./client-url.ts";
+import { type ClientUrl, addressesOf, advertised, formatUrl } from "./client-url.ts";
 import { serviceProber } from "./service-prober.ts";
 import { signedTokensOf } from "./signed-tokens.ts";
 import { beginningOf } from "./cluster/beginning.ts";
@@ -42,7 +42,7 @@ import { peerTransport } from "./cluster/peer-transport.ts";
 import { compactionPolicy, initialCluster, keepAliveTimes, minLeaseTtlSeconds, quotaBytes } from "./config.ts";
 import { hostOf, lackOf, refuseOn, servesGrpc } from "./host.ts";
 import { consoleFiles } from "./console-files.ts";
-import { HttpListener } from "./http-listener.ts";
+import { HttpListener, type HttpListenerOptions } from "./http-listener.ts";
 import { BODY_TIMEOUT_MS, bodyBytesMaxFor } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import { packageVersion } from "./package-version.ts";
@@ -372,10 +372,8 @@ interface ListenOptions {
 
 async function listenOn({ urls, served, settings, shared, listeners, tls, onHttp2, webSockets, onRefused }: ListenOptions) {
   const fallback = fetchFallback(served, shared.onError, tls);
-  const bound: ClientUrl[] = [];
-  for (const url of urls) {
-    const { host, port, secure } = parseClientUrl(url);
-    const listener = new HttpListener({
+  const listenerOf = (more: Pick<HttpListenerOptions, "tls" | "onTls">): HttpListener =>
+    new HttpListener({
       table: served.table,
       access: served.access,
       bodyBytesMax: shared.bodyBytesMax,
@@ -384,12 +382,24 @@ async function listenOn({ urls, served, settings, shared, listeners, tls, onHttp
       fallback,
       ...(onHttp2 === undefined ? {} : { onHttp2 }),
       ...(webSockets === undefined ? {} : { webSockets }),
-      ...(secure && tls !== undefined ? { tls } : {}),
+      ...more,
       onRefused,
     });
-    const chosen = await listener.listen(host, port);
-    listeners.push(listener);
-    bound.push({ host, port: chosen, secure });
+  const bound: ClientUrl[] = [];
+  for (const { host, port, plain, secure } of addressesOf(urls)) {
+    const behindTls = secure && tls !== undefined ? listenerOf({ tls }) : undefined;
+    const first =
+      plain || behindTls === undefined
+        ? listenerOf(behindTls === undefined ? {} : { onTls: (socket) => behindTls.take(socket) })
+        : behindTls;
+    const chosen = await first.listen(host, port);
+    listeners.push(first);
+    if (behindTls !== undefined && behindTls !== first) {
+      behindTls.shareAPort();
+      listeners.push(behindTls);
+    }
+    if (plain) bound.push({ host, port: chosen, secure: false });
+    if (secure) bound.push({ host, port: chosen, secure: true });
   }
   return bound;
 }

@@ -103,6 +103,30 @@ describe.skipIf(!hasOpenssl())("TLS for clients", () => {
     }
   });
 
+  test("and plain connections come to one port, if both of its URLs are listened on", async () => {
+    const port = await freePort();
+    const urls = `http://127.0.0.1:${port},https://127.0.0.1:${port}`;
+    const process = await startQuorate({ port, flags: ["--listen-client-urls", urls, ...withCertificate(), ...withAuthority()] });
+    processes.push(process);
+    expect(process.output()).toContain(`Listening on ${urls.replace(",", ", ")}`);
+    expect(await (await fetch(`http://127.0.0.1:${port}/version`)).text()).toEqual(VERSION);
+    const certificate = keysOf(authority.issue("client", { alternativeNames: "" }));
+    expect(await ask(port, certificate)).toEqual(VERSION);
+    expect(await ask(port, { ...certificate, maxVersion: "TLSv1.2" })).toEqual(VERSION);
+    expect(await ask(port)).toEqual(NONE);
+    if (etcdVersion() !== undefined) {
+      const client = authority.issue("etcdctl", { alternativeNames: "" });
+      for (const flags of [
+        [`http://127.0.0.1:${port}`],
+        [`https://127.0.0.1:${port}`, "--cacert", authority.cert, "--cert", client.cert, "--key", client.key],
+      ]) {
+        const { stdout, stderr } = await runCommand("etcdctl", ["put", "a", "b", "--endpoints", ...flags], 20_000);
+        expect(stdout, stderr).toContain("OK");
+      }
+    }
+    expect((await process.kill("SIGTERM")).code).toBe(0);
+  });
+
   test.skipIf(etcdVersion() === undefined)("is spoken by etcdctl, with and without a certificate of its own", async () => {
     const { url } = await start(...withCertificate(), ...withAuthority());
     const client = authority.issue("client", { alternativeNames: "" });
