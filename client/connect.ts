@@ -9,6 +9,7 @@ import { Endpoints } from "./endpoints.ts";
 import { type Platform, platform } from "./host.ts";
 import { type ClientStore, type Fetch, HttpStore, type RetryOptions, type Token } from "./http-store.ts";
 import { Keys } from "./keys.ts";
+import { socketBody } from "./socket-body.ts";
 import { StoreClock } from "./store-clock.ts";
 import { Txn } from "./txn.ts";
 import { type Codec, text } from "./values.ts";
@@ -82,6 +83,8 @@ export function openStore(given: ConnectOptions): { readonly store: HttpStore; r
     ),
     // Bound to no object: hosts refuse to be called as a method of another.
     fetch: given.fetch ?? ((input, init) => fetch(input, init)),
+    // Whoever gives a `fetch` wants all that is asked to go through it.
+    socketBody: given.fetch === undefined && typeof WebSocket === "function" ? socketBody : undefined,
     host,
     clock,
     token: given.token,

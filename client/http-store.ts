@@ -23,7 +23,7 @@ import type { Endpoint, Endpoints } from "./endpoints.ts";
 import { isUnknown } from "./outcome.ts";
 import type { StoreClock } from "./store-clock.ts";
 import { WatchIterator } from "./watch-iterator.ts";
-import type { Call, HttpRequest, Wire } from "./wire.ts";
+import type { Call, HttpRequest, WatchForm, Wire } from "./wire.ts";
 
 export interface RetryOptions {
   /** How often a call is sent, at most. Default: twice to each endpoint, and three times at least. */
@@ -57,6 +57,8 @@ export interface HttpStoreOptions {
   readonly fetch: Fetch;
   readonly host: Host;
   readonly clock: StoreClock;
+  /** What is said over a WebSocket, as lines; undefined where there are none. */
+  readonly socketBody?: ((url: string, signal: AbortSignal) => ReadableStream<Uint8Array>) | undefined;
   readonly token?: Token | undefined;
   readonly retry?: RetryOptions | undefined;
 }
@@ -72,6 +74,8 @@ export class HttpStore implements ClientStore {
   /** The newest revision that a reply told of: no later read is older. */
   #seen = 0;
   #token: string | undefined;
+  /** It sleeps behind an open WebSocket, and would have to stay awake for a stream. */
+  #prefersSockets = false;
   readonly #batcher: Batcher | undefined;
 
   constructor(options: HttpStoreOptions) {
@@ -103,17 +107,28 @@ export class HttpStore implements ClientStore {
   }
 
   watch(request: WatchRequest): AsyncIterable<WatchBatch> {
-    const open = async (startRevision: number, signal: AbortSignal) => {
-      const call = this.#options.wire.watch({ ...request, startRevision });
-      const endpoint = this.#options.endpoints.choose();
-      const response = await this.#authorised(async () => {
+    const { wire, endpoints, host, socketBody } = this.#options;
+    const { watchForms = ["stream"] } = wire;
+    const forms = (): readonly WatchForm[] =>
+      watchForms.filter((form) => form !== "socket" || (this.#prefersSockets && socketBody !== undefined));
+    const open = async (startRevision: number, form: WatchForm, signal: AbortSignal) => {
+      const call = wire.watch({ ...request, startRevision }, form);
+      const endpoint = endpoints.choose();
+      const broke = (): void => endpoints.failed(endpoint);
+      if (form === "socket") {
+        await this.#authorization();
+        signal.throwIfAborted();
+        const token = this.#token ? `&token=${encodeURIComponent(this.#token)}` : "";
+        return { body: socketBody!(endpoint.url + call.path + token, signal), call, broke };
+      }
+      const { body } = await this.#authorised(async () => {
         const head = await this.#send(endpoint, call, signal);
-        if (!head.ok || head.body === null) throw this.#refusal(head.status, await head.text(), endpoint);
+        if (!head.ok) throw this.#refusal(head.status, await head.text(), endpoint);
         return head;
       });
-      return { response, call, broke: () => this.#options.endpoints.failed(endpoint) };
+      return { body, call, broke };
     };
-    return { [Symbol.asyncIterator]: () => new WatchIterator(this.#options.host, request, open) };
+    return { [Symbol.asyncIterator]: () => new WatchIterator(host, request, { forms, open }) };
   }
 
   async grant(id: LeaseId, ttlSeconds: number, { signal }: CallOptions = {}): Promise<void> {
@@ -208,6 +223,7 @@ export class HttpStore implements ClientStore {
     try {
       const response = await fetch(endpoint.url + path, { method, headers: all, ...(body === undefined ? {} : { body }), signal });
       clock.learn(response.headers, sentMs);
+      this.#prefersSockets ||= response.headers.get("quorate-watch") === "websocket";
       return response;
     } catch (error) {
       if (signal.aborted || !neverSent(error)) throw error;

@@ -10,6 +10,8 @@ import type { Call, StreamStep, Wire } from "./wire.ts";
 
 /** Three pings are missing then. */
 const SILENCE_MS = 50_000;
+/** Less than what the head of a reply may take. */
+const POLL = "8s";
 /** Of the server: more in one batch are refused. */
 const BATCH_MAX = 128;
 
@@ -82,11 +84,14 @@ export function v1Wire(): Wire {
     keepAlive: (id) => ({ ...lease("PUT", id), decode: (body) => (JSON.parse(body) as { readonly ttl: number }).ttl }),
     revoke: (id) => ({ ...lease("DELETE", id), decode: () => {} }),
     remaining: (id) => ({ ...lease("GET", id), decode: (body) => (JSON.parse(body) as { readonly remaining: number }).remaining }),
-    watch: ({ startRevision, noPut, noDelete, prevKv, key, end }) => {
+    watchForms: ["socket", "stream", "poll"],
+    watch: ({ startRevision, noPut, noDelete, prevKv, key, end }, form) => {
       const flags = { ...(noPut && { noPut: "1" }), ...(noDelete && { noDelete: "1" }), ...(prevKv && { prev: "1" }) };
       const query = new URLSearchParams({ ...keysQuery({ key, end }), after: (startRevision - 1).toString(), ...flags });
-      const headers = { accept: "text/event-stream" };
-      return { method: "GET", path: `/v1/watch?${query.toString()}`, headers, silenceMs: SILENCE_MS, read: eventReader() };
+      const call = { method: "GET", path: `/v1/watch?${query.toString()}`, silenceMs: SILENCE_MS };
+      if (form === "stream") return { ...call, headers: { accept: "text/event-stream" }, read: eventReader() };
+      if (form === "socket") return { ...call, read: readSocket };
+      return { ...call, path: `${call.path}&wait=${POLL}`, read: (line) => stepOf("change", JSON.parse(line) as object) };
     },
     authorization: (token) => `Bearer ${token}`,
     errorOf: (_status, body) => {
@@ -133,6 +138,12 @@ function eventReader(): (line: string) => StreamStep {
     if (line.startsWith("event: ")) event = line.slice("event: ".length);
     return line.startsWith("data: ") ? stepOf(event, JSON.parse(line.slice("data: ".length)) as object) : { kind: "alive" };
   };
+}
+
+function readSocket(message: string): StreamStep {
+  if (message === "pong") return { kind: "alive" };
+  const { event, data } = JSON.parse(message) as { readonly event: string; readonly data: object };
+  return stepOf(event, data);
 }
 
 function stepOf(event: string, data: object): StreamStep {

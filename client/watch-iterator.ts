@@ -6,10 +6,11 @@ import { isQuorateError } from "../core/errors.ts";
 import type { Host, WatchBatch, WatchRequest } from "../core/recipes/client-port.ts";
 import { isPassing } from "../core/recipes/repeat.ts";
 import { linesOf } from "./lines.ts";
-import type { StreamCall, StreamStep } from "./wire.ts";
+import type { StreamCall, StreamStep, WatchForm } from "./wire.ts";
 
 export interface OpenStream {
-  readonly response: Response;
+  /** Null: a poll in whose time nothing has happened. */
+  readonly body: ReadableStream<Uint8Array> | null;
   readonly call: StreamCall;
   /** To be told when it ended without having said anything. */
   broke(): void;
@@ -20,23 +21,33 @@ const OPEN_MS = 10_000;
 const PAUSE_MS = 100;
 const PAUSE_MS_MAX = 5_000;
 
-/** A stream from that revision on. @throws QuorateError when the store refuses it */
-export type Open = (startRevision: number, signal: AbortSignal) => Promise<OpenStream>;
+/** So often is polled before a better form is tried again. */
+const POLLS_MAX = 64;
+
+export interface Watched {
+  /** The best first. */
+  forms(): readonly WatchForm[];
+  /** A stream from that revision on. @throws QuorateError when the store refuses it */
+  open(startRevision: number, form: WatchForm, signal: AbortSignal): Promise<OpenStream>;
+}
 
 const DONE = { done: true, value: undefined } as const;
 
 export class WatchIterator implements AsyncIterator<WatchBatch, undefined> {
   readonly #host: Host;
-  readonly #open: Open;
+  readonly #watched: Watched;
   readonly #over = new AbortController();
   readonly #signal: AbortSignal | undefined;
   readonly #end = (): void => this.#over.abort();
   #next: number;
+  /** Counts the forms that brought nothing: something between here and the store does not let them through. */
+  #form = 0;
+  #polls = 0;
   #steps: AsyncGenerator<WatchBatch, void, void>;
 
-  constructor(host: Host, { startRevision, signal }: WatchRequest, open: Open) {
+  constructor(host: Host, { startRevision, signal }: WatchRequest, watched: Watched) {
     this.#host = host;
-    this.#open = open;
+    this.#watched = watched;
     this.#next = startRevision;
     this.#signal = signal;
     if (signal?.aborted) this.#end();
@@ -98,24 +109,36 @@ export class WatchIterator implements AsyncIterator<WatchBatch, undefined> {
     const connection = new AbortController();
     const end = (): void => connection.abort();
     this.#over.signal.addEventListener("abort", end);
+    const forms = this.#watched.forms();
+    const form = forms[this.#form % forms.length]!;
     let heard = false;
+    let silent = form === "socket"; // which tells nobody why it was not opened
+    const tooLong = (): void => {
+      silent = true;
+      end();
+    };
     let broke = (): void => {};
     try {
-      const stream = await this.#within(OPEN_MS, this.#open(this.#next, connection.signal), end);
+      const { body, call, ...stream } = await this.#within(OPEN_MS, this.#watched.open(this.#next, form, connection.signal), tooLong);
       broke = stream.broke;
-      const { silenceMs, read } = stream.call;
-      const lines = linesOf(stream.response.body!);
+      if (form === "poll" && ++this.#polls % POLLS_MAX === 0) this.#form = 0;
+      heard = body === null;
+      if (body === null) return;
+      const lines = linesOf(body);
       for (;;) {
-        const line = await this.#within(silenceMs, lines.next(), end);
+        const line = await this.#within(heard ? call.silenceMs : OPEN_MS, lines.next(), tooLong);
         if (line.done) return;
         heard = true;
-        const step = read(line.value);
+        const step = call.read(line.value);
         if (step !== undefined) yield step;
       }
     } finally {
       this.#over.signal.removeEventListener("abort", end);
       end();
-      if (!heard && !this.#over.signal.aborted) broke();
+      if (!heard && !this.#over.signal.aborted) {
+        broke();
+        if (silent) this.#form++;
+      }
     }
   }
 

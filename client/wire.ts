@@ -49,6 +49,9 @@ export interface StreamCall extends HttpRequest {
   readonly read: (line: string) => StreamStep | undefined;
 }
 
+/** How a watch is spoken: as the body of a reply, message by message over a WebSocket, or by replies that wait for the next change. */
+export type WatchForm = "stream" | "socket" | "poll";
+
 export interface Wire {
   /** `serializable`: by whichever member is asked. As of `minRevision` or later, if the wire can say so. */
   range(request: RangeRequest, options: { readonly serializable: boolean; readonly minRevision: number }): Call<RangeResult & AsOf>;
@@ -59,7 +62,10 @@ export interface Wire {
   keepAlive(id: LeaseId): Call<number>;
   revoke(id: LeaseId): Call<void>;
   remaining(id: LeaseId): Call<number>;
-  watch(request: WatchRequest): StreamCall;
+  /** @param form one of `watchForms` */
+  watch(request: WatchRequest, form: WatchForm): StreamCall;
+  /** Default: `stream` alone. */
+  readonly watchForms?: readonly WatchForm[];
   readonly batch?: BatchWire;
   /** The value of the header `Authorization`. */
   authorization(token: string): string;

@@ -50,7 +50,7 @@ const HEAD = `# The v1 API
 
 Coordination over plain HTTP, for whatever has \`fetch\` or \`curl\`. The same in a form for programs: \`GET /v1/openapi.json\` (OpenAPI 3.1).
 
-- Every reply has \`Quorate-Revision\`: the revision of the store as of which it is true; and \`Quorate-Time\`: the store's clock, in milliseconds since 1970. A request with \`Quorate-Min-Revision\` is answered only from a state that is at least so new, otherwise 503.
+- Every reply has \`Quorate-Revision\`: the revision of the store as of which it is true; and \`Quorate-Time\`: the store's clock, in milliseconds since 1970. \`Quorate-Watch: websocket\` asks to be watched by WebSocket: the store sleeps behind one, and stays awake for a stream (Durable Objects). A request with \`Quorate-Min-Revision\` is answered only from a state that is at least so new, otherwise 503.
 - Every write takes \`Quorate-Guard\`, the \`guard\` of something held (a lock, an office, permits): it is done only while that is held; otherwise 409, \`stale_holder\`. Leases and tokens alone cannot be guarded.
 - Errors are \`application/problem+json\` with \`status\`, \`code\`, \`detail\`; \`field\` where a field of the request cannot be taken, \`retryAfterMs\` where the same request may do later, and \`outcome\`: \`unknown\` where a write may have happened nevertheless.
 - Durations are \`15s\`, \`250ms\`, \`1h\`, or a number of milliseconds. \`wait\` is at most 55 s.

@@ -6,6 +6,7 @@ import type { Access } from "../core/api/access.ts";
 import type { ApiReply, ApiRequest } from "../core/api/exchange.ts";
 import { pathAndQuery } from "../core/api/exchange-fetch.ts";
 import { textPage } from "../core/api/pages.ts";
+import { credentialsOf } from "../core/api/v1/dispatch.ts";
 import type { V1Sockets } from "../core/api/v1/routes.ts";
 import type { KeptWatch, TextSocket } from "../core/api/v1/watch-socket.ts";
 import { EMPTY } from "../core/bytes/bytes.ts";
@@ -56,7 +57,7 @@ export class HibernatingSockets {
     if (typeof opened !== "function") return opened;
     const { 0: client, 1: server } = new WebSocketPair();
     accept(server);
-    opened(this.#textSocket(server, asked.header("authorization")));
+    opened(this.#textSocket(server, credentialsOf(asked).header("authorization")));
     return client;
   }
 

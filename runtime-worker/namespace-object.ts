@@ -3,6 +3,7 @@
  */
 import { pathAndQuery, toResponse } from "../core/api/exchange-fetch.ts";
 import type { ApiReply } from "../core/api/exchange.ts";
+import { TIME } from "../core/api/v1/reply.ts";
 import { directoryOf } from "./directory-object.ts";
 import { assert } from "../core/invariant.ts";
 import { administer, administerSnapshot } from "./administration.ts";
@@ -91,7 +92,10 @@ export class QuorateNamespace {
         const opened = await sockets.open(request, (socket) => this.#state.acceptWebSocket(socket));
         return "status" in opened ? plain(opened, request, member) : new Response(null, { status: 101, webSocket: opened });
       }
-      return await member.app.app.fetch(request, { isSecure: request.url.startsWith("https:") });
+      const reply = await member.app.app.fetch(request, { isSecure: request.url.startsWith("https:") });
+      // Clients of v1 are told that the object can sleep behind a WebSocket, and not behind a stream.
+      if (reply.headers.has(TIME)) reply.headers.set("quorate-watch", "websocket");
+      return reply;
     } finally {
       member.upkeep();
     }

@@ -13,7 +13,7 @@ const V1 = {
   "access-control-allow-headers": `${HEADERS_ALLOWED}, if-match, if-none-match, idempotency-key, last-event-id, quorate-ack, quorate-guard, quorate-min-revision, quorate-secret, traceparent`,
   "access-control-allow-methods": `${METHODS_ALLOWED}, PATCH`,
   "access-control-expose-headers":
-    "etag, location, quorate-create-revision, quorate-lease, quorate-revision, quorate-time, quorate-version, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after",
+    "etag, location, quorate-create-revision, quorate-lease, quorate-revision, quorate-time, quorate-version, quorate-watch, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after",
 };
 
 const PREFLIGHT: ApiReply = { status: 200, headers: {}, body: EMPTY };

@@ -9,6 +9,7 @@ import { ZERO, ascii } from "../../core/bytes/bytes.ts";
 import { appendOp, deleteOp, txnOf } from "../../core/recipes/requests.ts";
 import { etcdVersion, startEtcd } from "../helpers/start-etcd.ts";
 import { startQuorate } from "../helpers/start-quorate.ts";
+import { startQuorateWorker, workerd } from "../helpers/start-quorate-worker.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
 import { type ContractOptions, clientContract } from "../contract/client-port.ts";
 
@@ -24,6 +25,8 @@ const NO_APPEND = "etcd's API has none";
 const SIDES: readonly Side[] = [
   { name: "v1", start: startQuorate, wire: v1Wire },
   { name: "etcd's wire to this server", start: startQuorate, wire: etcdWire, options: { noAppend: NO_APPEND } },
+  // Watched by WebSockets. A Durable Object, where workerd is there for this machine.
+  ...(workerd === undefined ? [] : [{ name: "v1 to a Durable Object", start: () => startQuorateWorker(), wire: v1Wire }]),
   // A real etcd, where it is installed.
   ...(etcdVersion() === undefined
     ? []

@@ -8,7 +8,7 @@
  *     ← {"id": "jobs", "event": "end"}
  *
  * Events and their data are those of the stream of server-sent events at the same path; whoever comes back goes on with `after`. A range in the
- * query of the URL is watched from the beginning, under an empty name. A slow reader is sent nothing more until it has read: its watches fall
+ * query of the URL is watched from the beginning, under an empty name. `ping` is answered `pong`. A slow reader is sent nothing more until it has read: its watches fall
  * back to the history of the store, as all do. What a message cannot have is answered by an `error` with the problem as its data.
  */
 import { z } from "zod";
@@ -104,6 +104,7 @@ export class WatchSocket {
   }
 
   #message(text: string): void {
+    if (text === "ping") return void this.#socket.send("pong");
     let name = "";
     try {
       const sent = readMessage(text);
