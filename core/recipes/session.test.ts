@@ -35,6 +35,17 @@ describe("Session", () => {
     expect([client.calls.length, reason(session)]).toEqual([calls, null]);
   });
 
+  test("ends with the block that uses it, unless it was handed on", async () => {
+    const client = lab.client();
+    const used = await lab.run(Session.open(client.context, { ttl: "15s" }));
+    await lab.run(used[Symbol.asyncDispose]());
+    expect([lab.leases(), used.signal.aborted]).toEqual([[], false]);
+    const handedOn = await lab.run(Session.open(client.context, { id: "9", ttl: "15s" }));
+    handedOn.detach();
+    await lab.run(handedOn[Symbol.asyncDispose]());
+    expect(lab.leases()).toEqual(["9"]);
+  });
+
   test("with the same id is the same session, with another TTL an error", async () => {
     const [one, two] = [lab.client(), lab.client()];
     await lab.run(Session.open(one.context, { id: "77", ttl: "10s" }));

@@ -124,6 +124,15 @@ export class Session {
     await repeat(this.#context, () => this.#context.store.revoke(this.id), { until: this.#validUntil });
   }
 
+  /** As `end`, unless it is over or was handed on; behind the answer, where the host carries on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#over.signal.aborted) return;
+    const end = this.end();
+    const { host } = this.#context;
+    if (!host.carriesOn) return end;
+    host.background(end.catch(() => {})); // what cannot be ended now ends with its TTL
+  }
+
   toJSON(): SessionJson {
     return { lease: this.id, ttlSeconds: this.ttlSeconds };
   }

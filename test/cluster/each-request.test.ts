@@ -6,13 +6,11 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectAll } from "../../client/all.ts";
-import type { Bytes } from "../../core/bytes/bytes.ts";
-import { readOf } from "../../core/recipes/requests.ts";
-import type { Revision } from "../../testing/memory-member.ts";
 import { Program } from "../clients/program.ts";
 import { PROJECT_ROOT, startQuorate } from "../helpers/start-quorate.ts";
 import type { ServerProcess } from "../helpers/start-server.ts";
 import { Chance } from "../helpers/chance.ts";
+import { historyOf } from "./history-of.ts";
 import { SCENARIOS } from "./recipe-scenarios.ts";
 
 const TRIES_ALL = process.env["QUORATE_TEST_EACH_REQUEST"] === "all";
@@ -23,7 +21,6 @@ const REQUESTS_USUAL = 6;
 /** Over twice the life of what is held. */
 const PAUSE_MS = 5_000;
 
-const ALL = { key: "\0" as Bytes, end: "\0" as Bytes };
 const WAYS = [
   ["kill", "before"],
   ["kill", "after"],
@@ -58,22 +55,6 @@ describe("a process that ends or stands still at one of its requests", { timeout
     faults.push(...(check?.(await historyOf(q, name), name) ?? []));
     expect(faults, what).toEqual([]);
     return stopped;
-  }
-
-  /** All that was ever done to keys of this name. */
-  async function historyOf(q: ReturnType<typeof connectAll>, name: string): Promise<Revision[]> {
-    const history: Revision[] = [];
-    const { revision: until } = await q.store.range(readOf(ALL, { limit: 1 }));
-    for await (const { events, revision } of q.store.watch({ ...ALL, startRevision: 1, prevKv: true })) {
-      for (const event of events) {
-        if (!event.kv.key.includes(name)) continue;
-        const last = history.at(-1);
-        if (last?.revision === event.kv.modRevision) (last.events as unknown[]).push(event);
-        else history.push({ revision: event.kv.modRevision, at: 0, events: [event] });
-      }
-      if (revision >= until) return history;
-    }
-    return history;
   }
 
   const seed = Date.now() % 1_000_000;

@@ -27,8 +27,11 @@ const dataOf = (name: string): string => `/data/${name}`;
 
 /** What a holder does: it writes its fence, as long as it holds. */
 async function use(q: FullClient, name: string, hold: Hold): Promise<void> {
-  await q.txn().ifHeld(hold).put(dataOf(name), `${hold.fence}`).commit();
-  await hold.release();
+  try {
+    await q.txn().ifHeld(hold).put(dataOf(name), `${hold.fence}`).commit();
+  } finally {
+    await hold.release();
+  }
 }
 
 const fault = (isWrong: boolean, what: string): string[] => (isWrong ? [what] : []);
@@ -155,12 +158,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   task: {
     act: async (q, name, who) => {
-      const session = await q.session({ ttl: TTL });
+      await using session = await q.session({ ttl: TTL });
       await q.task(name).direct(who);
       await q.task(name).report(who, { state: "running", percent: 50 }, session);
       await q.task(name).report(who, { state: "done" }, session);
       await q.task(name).forget(who);
-      await session.end();
     },
   },
   service: {
