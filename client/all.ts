@@ -16,15 +16,6 @@ import { acquireLocks } from "../core/recipes/locks.ts";
 import { enterRendezvous } from "../core/recipes/rendezvous.ts";
 import { type RwOptions, acquireRead, acquireWrite, rwState } from "../core/recipes/rwlock.ts";
 import { type SemaphoreOptions, acquirePermits, semaphoreState, tryPermits } from "../core/recipes/semaphore.ts";
-import {
-  NearConfig,
-  type ConfigChange,
-  type PublishOptions,
-  publishConfig,
-  readConfig,
-  rollBackConfig,
-  subscribeConfig,
-} from "../core/recipes/config.ts";
 import type { PickOptions } from "../core/recipes/picker.ts";
 import { type NodeStatus, Pool, PoolMember } from "../core/recipes/pools.ts";
 import type { RegistrationOptions } from "../core/recipes/registration.ts";
@@ -42,10 +33,11 @@ import { Session, type SessionOptions } from "../core/recipes/session.ts";
 import { type Progress, deleteTask, directTask, forgetWorker, reportProgress, taskState } from "../core/recipes/task.ts";
 import type { TurnOptions } from "../core/recipes/turns.ts";
 import { Client, type ConnectOptions, connect } from "./connect.ts";
+import { Config, type ConfigOptions } from "./config.ts";
 import { Queue, type QueueOptions } from "./queue.ts";
 import { Topic } from "./topic.ts";
 import { type Data, dataOf } from "./txn.ts";
-import { type Codec, text } from "./values.ts";
+import { type Codec, json, text } from "./values.ts";
 
 export * from "./client.ts";
 
@@ -110,14 +102,12 @@ export class FullClient extends Client {
     };
   }
 
-  config(namespace: string) {
-    return {
-      publish: (changes: readonly ConfigChange[], options?: PublishOptions) => publishConfig(this, namespace, changes, options),
-      read: (revision?: number) => readConfig(this, namespace, { revision }),
-      rollBack: (to: number, options?: PublishOptions) => rollBackConfig(this, namespace, to, options),
-      subscribe: (signal?: AbortSignal) => subscribeConfig(this, namespace, { signal }),
-      near: (signal?: AbortSignal) => new NearConfig(this, namespace, { signal }),
-    };
+  /** Without a codec, values are JSON of any form. */
+  config(namespace: string, options?: ConfigOptions): Config<unknown>;
+  config<T, In>(namespace: string, codec: Codec<T, In>, options?: ConfigOptions): Config<T, In>;
+  config(namespace: string, codec: Codec<unknown> | ConfigOptions = {}, options: ConfigOptions = {}): Config<unknown> {
+    if ("decode" in codec) return new Config(this, namespace, codec, options);
+    return new Config(this, namespace, json(), codec);
   }
 
   pool(name: string) {

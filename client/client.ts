@@ -32,6 +32,16 @@ export {
   type TakeOptionsOf,
 } from "./queue.ts";
 export { type SubscribeOptions, Topic, type TopicMessage } from "./topic.ts";
+export {
+  type ChangeOptions,
+  Config,
+  type ConfigChanges,
+  type ConfigOptions,
+  type ConfigPublishOptions,
+  type ConfigUpdate,
+  type ConfigValue,
+  type ConfigView,
+} from "./config.ts";
 export { type Codec, type StandardSchema, type SyncCodec, bytes, json, text } from "./values.ts";
 export type { Wire } from "./wire.ts";
 

@@ -51,6 +51,7 @@ const RECIPES: Readonly<Record<string, string>> = {
   pools: "Pool, watchPool, Picker",
   "a node of a pool": "PoolMember",
   config: "publishConfig, readConfig, subscribeConfig, rollBackConfig, NearConfig, acknowledgeConfig, whenRolledOut",
+  "typed config": "Config",
   services: "registerService, listServices, watchServices",
   groups: "Membership, watchGroup, whenSize, assign",
 };

@@ -124,8 +124,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   config: {
     act: async (q, name, who) => {
-      const changes = ["a", "b"].map((key) => ({ key, value: text.encode(who) }));
-      await q.config(name).publish(changes, { idempotencyKey: who });
+      await q.config(name, text).transact(
+        (changes) => {
+          changes.set("a", who);
+          changes.set("b", who);
+        },
+        { idempotencyKey: who },
+      );
     },
     check: (history, name) => {
       const touched = history.map(({ events }) => events.filter(({ kv }) => kv.key.startsWith(`/quorate/config/${name}/`)).length);
