@@ -94,6 +94,32 @@ test("a counter is set once also when the answer is lost", async () => {
   );
 });
 
+test("of two who set a counter to the same value under the same condition one is told that it did", async () => {
+  const [mine, other] = [lab.client(), lab.client()];
+  // The first transaction is not done and not heard of; before the second one, another sets it.
+  let tries = 0;
+  mine.fault = ({ kind }) => (kind === "txn" && tries++ === 0 ? "lose-request" : "none");
+  const setting = setCounter(mine.context, "same", 5n, 0);
+  await lab.run(setCounter(other.context, "same", 5n, 0));
+  await expect(lab.run(setting)).rejects.toMatchObject({ reason: "conflict" });
+});
+
+test("a counter that was set is told so, although another has set it since; and a try that comes late changes nothing", async () => {
+  const [mine, other] = [lab.client(), lab.client()];
+  let tries = 0;
+  mine.fault = ({ kind }) => (kind === "txn" && tries++ === 0 ? "lose-reply" : "none");
+  const setting = setCounter(mine.context, "told", 5n, 0);
+  await lab.advance(1);
+  await lab.run(setCounter(other.context, "told", 6n));
+  expect((await lab.run(setting)).value).toBe(5n);
+  tries = 0;
+  mine.fault = ({ kind }) => (kind === "txn" && tries++ === 0 ? "late" : "none");
+  await lab.run(setCounter(mine.context, "told", 7n));
+  await lab.run(setCounter(mine.context, "told", 8n));
+  await lab.advance(10_000);
+  expect((await lab.run(readCounter(mine.context, "told"))).value).toBe(8n);
+});
+
 test("a counter is set if it is as it was, and deleted", async () => {
   const { context } = lab.client();
   const { revision } = await lab.run(setCounter(context, "c", 5n, 0));

@@ -123,7 +123,7 @@ export async function setCounter(context: RecipeContext, name: string, value: bi
   const key = keyOf(name);
   if (value < INT64_MIN || value > INT64_MAX) throw errBadField("value", "value: must be a signed 64-bit number");
   const before = [deleteOp(keysUnder(prefixOf(KIND, name)))];
-  const put = await putAt(context, key, ascii(value.toString()), { ifRevision, before });
+  const put = await putAt(context, { kind: KIND, name }, key, ascii(value.toString()), { ifRevision, before });
   if (!put.done) throw errConflict("the counter has been changed");
   return { value, revision: put.revision };
 }

@@ -47,7 +47,7 @@ export interface TaskState extends AsOf {
  */
 export async function directTask(context: RecipeContext, name: string, spec: Bytes, ifRevision?: number): Promise<AsOf> {
   const key = keyOf(name, "spec");
-  const put = await putAt(context, key, spec, { ifRevision });
+  const put = await putAt(context, { kind: KIND, name }, key, spec, { ifRevision });
   if (!put.done) throw errConflict("the task has been changed");
   return { revision: put.revision };
 }

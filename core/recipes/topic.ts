@@ -14,7 +14,7 @@ import type { KeyValue, Operation } from "../store/command.ts";
 import type { AsOf, CallOptions, Host, ReadOptions, RecipeContext } from "./client-port.ts";
 import { once } from "./dedup.ts";
 import { prefixOf, rev20, revisionAt, segmentOf } from "./names.ts";
-import { putAt } from "./put-at.ts";
+import { putOwnAt } from "./put-at.ts";
 import { repeat } from "./repeat.ts";
 import { appendOp, deleteOp, foundAt, keysUnder, modifiedAt, oneKey, putOp, rangeOp, readOf, txnOf } from "./requests.ts";
 import { type SharedLease, withSharedLease } from "./shared-lease.ts";
@@ -222,7 +222,7 @@ export async function moveCursor(
   const key = cursorKey(name, consumer);
   // Who asks again finds his own move by the word, and does not take for it that of another to the same place.
   const move = [...context.host.randomBytes(8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  const put = await putAt(context, key, ascii(`${after} ${move}`), { ifRevision: from.modRevision, signal });
+  const put = await putOwnAt(context, key, ascii(`${after} ${move}`), from.modRevision, { signal });
   if (!put.done) throw errConflict("somebody else has moved the cursor", { after: placeIn(put.now) });
   return { after, modRevision: put.revision };
 }
