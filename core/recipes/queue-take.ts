@@ -17,6 +17,8 @@ const PROMOTE_MAX = 16;
 const LOOK_MAX = 256;
 const LOOK_WEIGHTED_MAX = 32;
 const TAKE_MAX = 100;
+/** Looks of one take, each because something came to stand before what the last one had seen. */
+const LOOKS_MAX = 8;
 
 export interface Message {
   readonly id: string;
@@ -53,31 +55,44 @@ export async function takeMessages(context: RecipeContext, name: string, options
   if (!Number.isInteger(max) || max < 1 || max > TAKE_MAX) throw errBadField("max", `max: must be 1 to ${TAKE_MAX}`);
   const visibility = checkSpan(options.visibilityMs ?? VISIBILITY_MS, VISIBILITY_MS_MAX, "visibility");
   const settings = await promote(context, name, { signal });
-  const seen = await look(context, name, settings.fair === "weighted", { signal });
-  const { condition, busy, revision } = seen;
-  // Members of a group come and go elsewhere.
-  const isElsewhere = condition !== null && gateIn(condition.value).kind === "members";
-  const nextAtMs = isElsewhere ? Math.min(seen.nextAtMs ?? Infinity, context.host.clockMs() + 1_000) : seen.nextAtMs;
   const messages: Message[] = [];
-  if (condition !== null && !(await isOpenNow(context, name, condition, { signal }))) return { messages, nextAtMs, revision };
-  const taken = new Set(busy);
-  for (const kv of inTurn(seen.visible, settings, context.host)) {
-    if (messages.length === max) break;
-    const item = itemIn(kv.key);
-    if (item === undefined || (item.group !== null && taken.has(item.group))) continue;
-    let message: Message | null;
-    try {
-      const now = await freshCondition(context, name, condition);
-      message = await claim(context, name, kv, item, { condition: now, visibility, consumer, pop, signal });
-    } catch (error) {
-      if (messages.length === 0) throw error;
-      break; // what was claimed is worth telling; the error will come again
+  for (let looks = 1; ; looks++) {
+    const seen = await look(context, name, settings.fair === "weighted", { signal });
+    const { condition, revision } = seen;
+    // Members of a group come and go elsewhere.
+    const isElsewhere = condition !== null && gateIn(condition.value).kind === "members";
+    const nextAtMs = isElsewhere ? Math.min(seen.nextAtMs ?? Infinity, context.host.clockMs() + 1_000) : seen.nextAtMs;
+    if (condition !== null && !(await isOpenNow(context, name, condition, { signal }))) return { messages, nextAtMs, revision };
+    let isOvertaken = false;
+    const taken = new Set(seen.busy);
+    for (const kv of inTurn(seen.visible, settings, context.host)) {
+      if (messages.length === max || isOvertaken) break;
+      const item = itemIn(kv.key);
+      if (item === undefined || (item.group !== null && taken.has(item.group))) continue;
+      try {
+        const now = await freshCondition(context, name, condition);
+        const claimed = await claim(context, name, kv, item, {
+          as: settings,
+          of: revision,
+          condition: now,
+          visibility,
+          consumer,
+          pop,
+          signal,
+        });
+        if (claimed === "overtaken") isOvertaken = true;
+        else if (claimed !== "gone") messages.push(claimed);
+      } catch (error) {
+        if (messages.length === 0) throw error;
+        return { messages, nextAtMs, revision }; // what was claimed is worth telling; the error will come again
+      }
+      // Of a group the next one waits for this one, whoever has it.
+      if (item.group !== null) taken.add(item.group);
     }
-    // Of a group the next one waits for this one, whoever has it.
-    if (item.group !== null) taken.add(item.group);
-    if (message !== null) messages.push(message);
+    if (!isOvertaken) return { messages, nextAtMs, revision };
+    // Among many who put before each other it is better to come back than to go on for ever.
+    if (looks === LOOKS_MAX) return { messages, nextAtMs: context.host.clockMs(), revision };
   }
-  return { messages, nextAtMs, revision };
 }
 
 /** The gate may have just been opened by this very take. */
@@ -88,6 +103,9 @@ async function freshCondition(context: RecipeContext, name: string, condition: K
 }
 
 interface ClaimOptions extends CallOptions {
+  readonly as: QueueSettings;
+  /** Of the look that has seen it. */
+  readonly of: number;
   /** Revision of the condition; 0: there is none. */
   readonly condition: number;
   readonly visibility: number;
@@ -95,21 +113,33 @@ interface ClaimOptions extends CallOptions {
   readonly pop: boolean;
 }
 
-/** @returns null when another was faster */
-async function claim(context: RecipeContext, name: string, kv: KeyValue, item: Item, options: ClaimOptions): Promise<Message | null> {
-  const { condition, visibility, consumer, pop, signal } = options;
+/**
+ * Claims a message as the first of those that are visible: what came to stand before it since it was seen, having been given back, promoted
+ * or put with a higher priority, goes first, however long the one who claims has stood still in between.
+ * @returns `gone` when another was faster; `overtaken` when another message goes first, or may not be claimed now
+ */
+async function claim(
+  context: RecipeContext,
+  name: string,
+  kv: KeyValue,
+  item: Item,
+  options: ClaimOptions,
+): Promise<Message | "gone" | "overtaken"> {
+  const { as, of, condition, visibility, consumer, pop, signal } = options;
   const priority = Number(segmentBefore(kv.key));
   const handed: Item = { ...item, deliveries: item.deliveries + 1 };
   const flight = queueKey(name, `f/${timeDigits(context.host.clockMs() + visibility)}/${itemText(handed)}`);
   const group = item.group === null ? null : groupKey(name, item.group);
   const compare = [modifiedAt(kv.key, kv.modRevision), modifiedAt(queueKey(name, "condition"), condition), createdAt(flight, 0)];
   if (group !== null) compare.push(createdAt(group, 0));
+  const first = queueKey(name, as.fair === "weighted" ? `i/${priority}/` : "i/");
+  compare.push({ key: first, end: kv.key, target: "mod", operator: "less", value: of + 1 });
   const held: Held = { priority, consumer };
   const kept = pop ? [] : [putOp(flight, heldValue(held, kv.value)), ...(group === null ? [] : [putOp(group, ascii(item.id))])];
-  const request = txnOf(compare, [deleteOp(oneKey(kv.key)), ...kept]);
+  const request = txnOf(compare, [deleteOp(oneKey(kv.key)), ...kept], [rangeOp(oneKey(kv.key), { keysOnly: true })]);
   // A claim whose answer is lost must not be tried again: it would find itself to be another.
   const result = await context.store.txn(request, { signal });
-  if (!result.succeeded) return null;
+  if (!result.succeeded) return foundAt(result, 0)[0]?.modRevision === kv.modRevision ? "overtaken" : "gone";
   const receipt = pop ? null : receiptOf(flight, result.revision);
   return { id: item.id, body: kv.value, deliveries: handed.deliveries, priority, group: item.group, receipt };
 }

@@ -1,6 +1,7 @@
 /** One seeded run of a queue under the faults of schedule.ts, and what must be true of every message at every revision. */
 import { ascii } from "../../../core/bytes/bytes.ts";
-import { gateIn, removeGate, setGate } from "../../../core/recipes/queue-gate.ts";
+import { Membership } from "../../../core/recipes/groups.ts";
+import { type Gate, gateIn, removeGate, setGate } from "../../../core/recipes/queue-gate.ts";
 import { itemIn } from "../../../core/recipes/queue-keys.ts";
 import { enqueue } from "../../../core/recipes/queue.ts";
 import { acknowledge, extendMessage, rejectMessage } from "../../../core/recipes/queue-flight.ts";
@@ -10,7 +11,11 @@ import { expected, runActors } from "./actors.ts";
 
 const PREFIX = "/quorate/queues/q/";
 const CONDITION = `${PREFIX}condition`;
-const GATE_SIZE = 4;
+const GATES = [
+  { kind: "size", size: 4 },
+  { kind: "has", item: "signal" },
+  { kind: "members", group: "crew", size: 2 },
+] as const;
 const GROUPS = [undefined, undefined, "a", "b"];
 /** After it every message has been taken and acknowledged. */
 const DRAIN_TAKES = 1_000;
@@ -28,6 +33,7 @@ export async function runQueue(seed: number): Promise<{ readonly faults: readonl
         group: chance.pick(GROUPS),
         priority: chance.int(3, 6),
         delayMs: chance.hit(0.2) ? chance.int(1, 3_000) : 0,
+        item: chance.hit(0.1) ? "signal" : undefined,
       };
       const bodies = Array.from({ length: chance.int(1, 3) }, (_, n) => ascii(`${keys}.${n}`));
       const ids = await enqueue(context, "q", bodies, options);
@@ -52,11 +58,15 @@ export async function runQueue(seed: number): Promise<{ readonly faults: readonl
         }
       }
     };
+    const visit = async (): Promise<void> => {
+      await using _ = await Membership.join(context, "crew", null, { ttl: "5s" });
+      await context.host.sleep(chance.exponential(1_000));
+    };
     while (isFaulty()) {
       await context.host.sleep(chance.exponential(300));
       try {
-        if (chance.hit(0.02))
-          await setGate(context, "q", { kind: "size", size: GATE_SIZE, mode: chance.pick(["latch", "cycle"]), open: false });
+        if (chance.hit(0.02)) await setGate(context, "q", { ...chance.pick(GATES), mode: chance.pick(["latch", "cycle"]), open: false });
+        else if (chance.hit(0.1)) await visit();
         else await (chance.hit(0.45) ? put() : work());
       } catch (error) {
         expected(error);
@@ -64,7 +74,7 @@ export async function runQueue(seed: number): Promise<{ readonly faults: readonl
     }
   });
   const { context } = lab.client();
-  faults.push(...checkGate(lab.history));
+  faults.push(...checkGate(lab.history), ...checkOrder(lab.history));
   await lab.run(removeGate(context, "q"));
   for (let n = 0; n < DRAIN_TAKES && lab.keys(PREFIX).length > 0; n++) {
     const { messages } = await lab.run(takeMessages(context, "q", { max: 50 }));
@@ -113,25 +123,49 @@ function checkPlaces(history: readonly Revision[], accepted: ReadonlySet<string>
   return faults;
 }
 
-/** Nothing is taken while the gate is shut, and it opens only when as many are visible as it waits for. */
+/** Whoever takes a message of a group, or of none, takes the first of them that is visible, by priority and then by when it was put. */
+function checkOrder(history: readonly Revision[]): string[] {
+  const faults: string[] = [];
+  const visible = new Map<string, string | null>();
+  for (const { revision, events } of history) {
+    const isTaken = events.some(isTaking);
+    for (const { type, kv } of events) {
+      const item = kv.key.startsWith(`${PREFIX}i/`) ? itemIn(kv.key) : undefined;
+      if (item === undefined) continue;
+      if (type === "put") visible.set(kv.key, item.group);
+      else visible.delete(kv.key);
+      if (type === "put" || !isTaken) continue;
+      const before = [...visible].find(([key, group]) => group === item.group && key < kv.key);
+      if (before !== undefined) faults.push(`${revision}: ${kv.key} is taken before ${before[0]}`);
+    }
+  }
+  return faults;
+}
+
+/** Nothing is taken while the gate is shut, and it opens only when what it waits for has been there since it was shut. */
 function checkGate(history: readonly Revision[]): string[] {
   const faults: string[] = [];
-  const visible = new Set<string>();
-  let isShut = false;
+  const there = new Set<string>();
+  const under = (prefix: string): number => [...there].filter((key) => key.startsWith(prefix) && !key.endsWith("/.left")).length;
+  let shut: Gate | undefined;
+  let hasHeld = false;
   for (const { revision, events } of history) {
     for (const { type, kv } of events) {
-      if (isShut && type === "put" && kv.key.startsWith(`${PREFIX}f/`) && events.some(isTaking)) {
+      if (shut !== undefined && type === "put" && kv.key.startsWith(`${PREFIX}f/`) && events.some(isTaking)) {
         faults.push(`${revision}: ${kv.key} is taken, and the gate is shut`);
       }
       if (kv.key === CONDITION) {
-        const opens = type === "put" && gateIn(kv.value).open;
-        if (isShut && opens && visible.size < GATE_SIZE) faults.push(`${revision}: the gate opens for ${visible.size}`);
-        isShut = type === "put" && !opens;
+        const gate = type === "put" ? gateIn(kv.value) : undefined;
+        if (shut !== undefined && gate?.open && !hasHeld) faults.push(`${revision}: ${JSON.stringify(shut)} opens`);
+        shut = gate === undefined || gate.open ? undefined : gate;
+        hasHeld = false;
       }
-      if (!kv.key.startsWith(`${PREFIX}i/`)) continue;
-      if (type === "put") visible.add(kv.key);
-      else visible.delete(kv.key);
+      if (type === "put") there.add(kv.key);
+      else there.delete(kv.key);
     }
+    if (shut?.kind === "size") hasHeld ||= under(`${PREFIX}i/`) >= shut.size;
+    if (shut?.kind === "has") hasHeld ||= under(`${PREFIX}n/${shut.item}`) > 0;
+    if (shut?.kind === "members") hasHeld ||= under(`/quorate/groups/${shut.group}/`) >= shut.size;
   }
   return faults;
 }

@@ -5,12 +5,16 @@
 import { isQuorateError } from "../../../core/errors.ts";
 import { type LabClient, type Fault, RecipeLab } from "../../helpers/recipe-lab.ts";
 import { Chance } from "../../helpers/chance.ts";
+import { search } from "../../history/search.ts";
 import { type Holder, writeGuarded } from "./holders.ts";
 import { type Belief, checkBeliefs } from "./invariants.ts";
+import { type HeldCall, heldModel } from "./sequential.ts";
 
 const CLIENTS = 5;
 const FAULTY_MS = 180_000;
 const TTL_MS_MAX = 10_000;
+/** Far more than the search needs. */
+const SEARCH_MS = 20_000;
 const FAULTS: readonly Fault[] = ["lose-reply", "lose-request", "late", "refuse"];
 
 /** Reasons for which an acquisition may fail under faults. */
@@ -68,6 +72,7 @@ export async function runHolders(holder: Holder, seed: number, members: 1 | 3 = 
   const lab = members === 1 ? await RecipeLab.start(seed) : await RecipeLab.onCluster(seed);
   const isFaulty = (): boolean => lab.time.now < FAULTY_MS;
   const beliefs: (() => Belief)[] = [];
+  const calls: (() => HeldCall[])[] = [];
   const count = { grants: 0, refused: 0, stale: 0, lost: 0 };
   const faults: string[] = [];
   let names = 0;
@@ -82,10 +87,18 @@ export async function runHolders(holder: Holder, seed: number, members: 1 | 3 = 
   const once = async (client: LabClient, options: { ttl: number; wait?: number; id?: string }, choice: number): Promise<void> => {
     const { context } = client;
     const who = `client ${++names}`;
+    const call = lab.time.now;
     const { hold, weight } = await holder.acquire(context, options, choice);
     const from = lab.time.now;
     let releasedAt = Infinity;
-    beliefs.push(() => ({ client: who, from, until: Math.min(releasedAt, hold.validUntil / client.clockRate), weight }));
+    let gone: number | null = null;
+    const until = (): number => Math.min(releasedAt, hold.validUntil / client.clockRate);
+    beliefs.push(() => ({ client: who, from, until: until(), weight }));
+    const grant = count.grants;
+    calls.push(() => [
+      { grant, kind: "acquire", weight, call, return: from, response: { fence: hold.fence } },
+      { grant, kind: "end", weight, call: until(), return: gone, response: gone === null ? null : {} },
+    ]);
     count.grants++;
     try {
       for (let writes = chance.int(0, 3); writes > 0; writes--) {
@@ -97,6 +110,7 @@ export async function runHolders(holder: Holder, seed: number, members: 1 | 3 = 
     } finally {
       releasedAt = lab.time.now;
       await hold.release();
+      gone = Math.max(lab.time.now, until());
     }
   };
 
@@ -145,6 +159,9 @@ export async function runHolders(holder: Holder, seed: number, members: 1 | 3 = 
   await lab.run(last.hold.release());
   await lab.advance(2 * TTL_MS_MAX);
   if (lab.leases().length > 0) faults.push(`leases are left: ${lab.leases().join(", ")}`);
+  const told = calls.flatMap((call) => call());
+  const { verdict, blocked } = search(told, heldModel(holder.weightMax, holder.weightMax === 1), { now: Date.now, limit: SEARCH_MS });
+  if (verdict !== "linearizable") faults.push(`${verdict}: nobody could have been told of grant ${blocked?.grant} at ${blocked?.return}`);
   faults.push(
     ...(lab.cluster?.differences ?? []),
     ...holder.check(lab.history),
