@@ -4,7 +4,7 @@
  */
 import { errBadField } from "../core/errors.ts";
 import type { CallOptions, RecipeContext } from "../core/recipes/client-port.ts";
-import { type PublishOptions, moveCursor, publish, readCursor, subscribe } from "../core/recipes/topic.ts";
+import { type Cursor, type PublishOptions, moveCursor, publish, readCursor, subscribe } from "../core/recipes/topic.ts";
 import type { Codec } from "./values.ts";
 
 export interface SubscribeOptions extends CallOptions {
@@ -42,11 +42,17 @@ export class Topic<T, In = T> {
     return publish(this.#context, this.#name, await this.#codec.encode(value), options);
   }
 
-  /** Every event from there on, those to come included, until the signal fires. */
+  /** Every event from there on, those to come included, until the signal fires, which is no error. */
   async *subscribe({ after, consumer, signal }: SubscribeOptions = {}): AsyncGenerator<TopicMessage<T>, void, void> {
     const context = this.#context;
     const name = this.#name;
-    let cursor = consumer === undefined ? undefined : await readCursor(context, name, consumer, { signal });
+    let cursor: Cursor | undefined;
+    try {
+      if (consumer !== undefined) cursor = await readCursor(context, name, consumer, { signal });
+    } catch (error) {
+      if (signal?.aborted) return;
+      throw error;
+    }
     const from = after ?? cursor?.after;
     for await (const step of subscribe(context, name, { signal, ...(from === undefined ? {} : { after: from }) })) {
       if (step.kind === "reset") {

@@ -27,6 +27,7 @@ interface KeyValueMessage {
   readonly modRevision: number;
   readonly version: number;
   readonly lease?: string;
+  readonly contentType?: Bytes;
 }
 
 type ResultMessage =
@@ -94,9 +95,9 @@ function operationMessage(operation: Operation): object {
     case "range":
       return getMessage(operation);
     case "put": {
-      const { key, value, ignoreValue, ignoreLease, prevKv } = operation;
+      const { key, value, ignoreValue, ignoreLease, prevKv, contentType } = operation;
       const kept = { ...(ignoreValue ? {} : { value: bytesMessage(value) }), ...(ignoreLease ? { keepLease: true } : {}) };
-      return { op: "put", key: bytesMessage(key), ...kept, ...leaseMessage(operation), ...(prevKv ? { prev: true } : {}) };
+      return { op: "put", key: bytesMessage(key), contentType, ...kept, ...leaseMessage(operation), ...(prevKv ? { prev: true } : {}) };
     }
     case "append": {
       const { prefix, suffix, value } = operation;
@@ -118,8 +119,8 @@ export function txnMessage({ compare, success, failure }: TxnRequest): object {
   return { compare: compare.map(compareMessage), success: success.map(operationMessage), failure: failure.map(operationMessage) };
 }
 
-function keyValueOf({ key, value = "", createRevision, modRevision, version, lease = "0" }: KeyValueMessage): KeyValue {
-  return { key: bytesOf(key), value: bytesOf(value), createRevision, modRevision, version, lease };
+function keyValueOf({ lease = "0", ...kv }: KeyValueMessage): KeyValue {
+  return { ...kv, lease, key: bytesOf(kv.key), value: bytesOf(kv.value ?? "") };
 }
 
 export function txnResultOf({ succeeded, results }: TxnMessage, revision: number): TxnResult {

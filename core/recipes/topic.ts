@@ -154,13 +154,25 @@ export async function readEvents(
 }
 
 /**
- * Every event after a cursor, those to come included, until the signal fires. Without a cursor: those to come.
+ * Every event after a cursor, those to come included. Without a cursor: those to come. Ends with the signal, without throwing.
  * @throws QuorateError badField
  */
 export async function* subscribe(
   context: RecipeContext,
   name: string,
-  { after, signal }: CallOptions & { readonly after?: number } = {},
+  options: CallOptions & { readonly after?: number } = {},
+): AsyncGenerator<TopicStep, void, void> {
+  try {
+    yield* eventsFrom(context, name, options);
+  } catch (error) {
+    if (!options.signal?.aborted) throw error;
+  }
+}
+
+async function* eventsFrom(
+  context: RecipeContext,
+  name: string,
+  { after, signal }: CallOptions & { readonly after?: number },
 ): AsyncGenerator<TopicStep, void, void> {
   let cursor = after ?? (await readEvents(context, name, { limit: 1, signal })).revision;
   let isSure = after !== 0; // from the beginning, whatever is left is all there is

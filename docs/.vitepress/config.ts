@@ -48,6 +48,7 @@ const sidebar = [
       page("Browsers", "browser"),
       page("Runtimes", "compatibility"),
       page("Scale", "scale"),
+      page("Moving to another store", "moving"),
       page("Performance", "performance"),
     ],
   },

@@ -33,6 +33,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueEntry>> = {
   config: { onCluster: true, summary: "values of a namespace, published together", load: () => import("./config.ts") },
   export: { onCluster: true, summary: "print all keys and values as of one revision, for import", load: () => import("./export.ts") },
   import: { onCluster: true, summary: "put keys and values from a file or standard input", load: () => import("./import.ts") },
+  mirror: {
+    onCluster: true,
+    summary: "keep keys of one store as they are in another, up to a cut-over",
+    load: () => import("./mirror.ts"),
+  },
   top: { onCluster: true, summary: "a live table of the members: leader, writes a second, lag", load: () => import("./top.ts") },
   doctor: { onCluster: true, summary: "check disk, open files, certificates and members", load: () => import("./doctor.ts") },
   bench: { onCluster: true, summary: "a simple load of puts or gets, with its rate and latencies", load: () => import("./bench.ts") },

@@ -62,6 +62,16 @@ export class Cluster {
     return new Client(store, host);
   }
 
+  /** Whether recipes and content types are spoken of there: an etcd has no v1. */
+  async servesV1(): Promise<boolean> {
+    const urls = this.#options(this.settings.endpoints, v1Wire()).endpoints;
+    const asked = urls.map((url) => this.#net.fetch(`${url}/v1/openapi.json`, { method: "HEAD" }));
+    return Promise.any(asked).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  }
+
   /** One of etcd's methods. @param path below /v3/ @throws QuorateError */
   call<T>(path: string, message: object, options: CallOptions = {}): Promise<T> {
     return this.#call(this.store, path, message, options);

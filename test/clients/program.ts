@@ -47,6 +47,10 @@ export class Program {
     return this.#stdout;
   }
 
+  get stderr(): string {
+    return this.#stderr;
+  }
+
   type(text: string): void {
     this.#child.stdin.write(text);
   }
