@@ -7,9 +7,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { type Bytes, EMPTY } from "../core/bytes/bytes.ts";
-import type { ApiReply, ApiRequest, ReplySink } from "../core/api/exchange.ts";
+import { type ApiReply, type ApiRequest, type ReplySink, type RequestSource, REQUEST_ID, addressOf } from "../core/api/exchange.ts";
 import { bodyTooLargeReply, internalErrorReply, slowBodyReply } from "../core/api/pages.ts";
-import type { TableRoute } from "../core/api/route-table.ts";
+import { type TableRoute, countReply } from "../core/api/route-table.ts";
 import type { DirectPath } from "./http-listener.ts";
 
 export class HttpExchange implements ApiRequest {
@@ -25,6 +25,8 @@ export class HttpExchange implements ApiRequest {
   /** As announced; NaN when it was not. */
   #length = 0;
   #dispatched = false;
+  /** 0: it was not. */
+  #dispatchedMs = 0;
   /** By the listener's coarse clock. */
   waitingSince = 0;
 
@@ -51,6 +53,11 @@ export class HttpExchange implements ApiRequest {
 
   get certificateName(): string | undefined {
     return this.#direct.certificateNameOf(this.#request);
+  }
+
+  get source(): RequestSource {
+    const request = `${this.method} ${this.path}`;
+    return { from: addressOf(this.#request.socket), request, requestId: this.header(REQUEST_ID) };
   }
 
   /** Reads the body, unless the route streams it, and calls the handler. Never throws. */
@@ -114,6 +121,7 @@ export class HttpExchange implements ApiRequest {
   #dispatch(): void {
     if (this.#dispatched) return;
     this.#dispatched = true;
+    this.#dispatchedMs = performance.now();
     if (this.#length !== 0) this.#direct.bodyDone(this);
     try {
       const reply = this.#route.handle(this);
@@ -136,14 +144,15 @@ export class HttpExchange implements ApiRequest {
 
   #send(reply: ApiReply): void {
     const { status, body } = reply;
-    const { replies } = this.#route;
-    replies.set(status, (replies.get(status) ?? 0) + 1);
+    countReply(this.#route, this, reply, this.#dispatchedMs === 0 ? undefined : (performance.now() - this.#dispatchedMs) / 1_000);
     const response = this.#response;
     if (response.destroyed || this.#request.socket.destroyed) {
       if (typeof body !== "string") body(GONE);
       return;
     }
     const head = this.#direct.headOf(reply, this.#request, response);
+    const requestId = this.header(REQUEST_ID);
+    if (requestId !== undefined) head.push(REQUEST_ID, requestId);
     if (typeof body === "string") {
       const bare = this.method === "HEAD" || status === 204 || status === 304; // RFC 9110 section 8.6: no length either
       if (!bare) head.push("content-length", String(body.length));

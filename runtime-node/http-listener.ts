@@ -7,7 +7,7 @@ import { type Server as HttpsServer, createServer as createHttpsServer } from "n
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Access } from "../core/api/access.ts";
-import type { ApiReply, ReplySink } from "../core/api/exchange.ts";
+import type { ApiReply, ApiRequest, ReplySink } from "../core/api/exchange.ts";
 import { stoppingReply } from "../core/api/pages.ts";
 import type { RouteTable } from "../core/api/route-table.ts";
 import { HttpExchange, type ResponseSink, headerOf } from "./http-exchange.ts";
@@ -40,7 +40,7 @@ export interface HttpListenerOptions {
   /** Answers what no route of the table has. */
   readonly fallback: (request: IncomingMessage, response: ServerResponse) => void;
   /** Told what a handler threw. */
-  readonly onError: (error: unknown, request: { readonly method: string; readonly path: string }) => void;
+  readonly onError: (error: unknown, request: Pick<ApiRequest, "method" | "path" | "source">) => void;
   /** Takes connections that speak HTTP/2. Left out: nobody does. */
   readonly onHttp2?: (socket: Socket) => void;
   /** Takes connections of TLS that come to a plain port: see {@link HttpListener.take}. Left out: they are refused. */

@@ -18,7 +18,7 @@ import { passwords, randomToken } from "../adapters/node-crypto/passwords.ts";
 import { Authenticator } from "../core/api/auth/authenticator.ts";
 import { type App, ETCD_VERSION, createApp, createMetricsApp } from "../core/api/create-app.ts";
 import { consoleRoutes } from "../core/api/console.ts";
-import type { Route } from "../core/api/exchange.ts";
+import { type ApiRequest, type Route, addressOf } from "../core/api/exchange.ts";
 import { grpcServices } from "../core/api/grpc/services.ts";
 import type { Metrics } from "../core/api/metrics-port.ts";
 import { type V1Sockets, v1Routes, v1Sockets } from "../core/api/v1/routes.ts";
@@ -36,6 +36,7 @@ import { RaftConsensus } from "../core/replica/raft-consensus.ts";
 import { type ClientUrl, addressesOf, advertised, formatUrl } from "./client-url.ts";
 import { serviceProber } from "./service-prober.ts";
 import { signedTokensOf } from "./signed-tokens.ts";
+import { AuditLog } from "./audit-log.ts";
 import { beginningOf } from "./cluster/beginning.ts";
 import { peerNotices } from "./cluster/peer-notices.ts";
 import { peerTransport } from "./cluster/peer-transport.ts";
@@ -44,6 +45,7 @@ import { hostOf, lackOf, refuseOn, servesGrpc } from "./host.ts";
 import { consoleFiles } from "./console-files.ts";
 import { HttpListener, type HttpListenerOptions } from "./http-listener.ts";
 import { BODY_TIMEOUT_MS, bodyBytesMaxFor } from "./limits.ts";
+import { logLevelRoute } from "./log-level-route.ts";
 import type { Logger } from "./logger.ts";
 import { packageVersion } from "./package-version.ts";
 import { type Refusal, refusalNotices } from "./refusal-notices.ts";
@@ -74,7 +76,7 @@ export interface RunningServer {
   readonly serving: Promise<void>;
   /** Resolves when the others have removed this member from the cluster for good. */
   readonly removed: Promise<void>;
-  /** Looks at the certificates now, rather than with the next connection. */
+  /** Looks at the certificates now, rather than with the next connection, and opens the audit log anew where its file was moved away. */
   refresh(): void;
   /** Finishes what was acknowledged, ends streams, lets go of the storage. */
   close(): Promise<void>;
@@ -98,6 +100,10 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const tls = await clientTls(settings, tlsHost);
   const peerTls = await memberTls(settings, tlsHost);
   const signedTokens = await signedTokensOf(settings["auth-token"], () => clock.wallMs());
+  const auditLog =
+    settings["audit-log"] === undefined
+      ? undefined
+      : new AuditLog(settings["audit-log"], (error) => logger.error({ error }, "the audit log could not be written"));
   const storage = new FileLogStorage({ directory, fileSystem });
   /** Known when the ports are. */
   let clientUrls: readonly string[] | null = null;
@@ -136,6 +142,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     wallMs: () => clock.wallMs(),
     signedTokens,
     tokenIdleMs: settings["auth-token-ttl"] * 1000,
+    audit: auditLog?.write,
   });
   const views = viewsOf(settings, replica, authenticator, logger);
   const endDuties = every(DUTY_LOOK_MS, () => views.duties.forEach((duty) => duty.tick()));
@@ -146,6 +153,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     views.watch.stop();
     clearInterval(ticking);
     await replica.stop();
+    auditLog?.close();
   };
   try {
     const shared = {
@@ -153,10 +161,12 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       metrics: lazyMetrics(() => metricsSources()),
       access: { corsOrigins: settings.cors, hosts: settings["host-whitelist"] },
       bodyBytesMax: bodyBytesMaxFor(settings["max-request-bytes"]),
-      onError: (error: unknown, request: { readonly method: string; readonly path: string }) =>
-        logger.error({ method: request.method, path: request.path, error }, "a request handler failed"),
+      monotonicMs: () => clock.monotonicMs(),
+      onError: (error: unknown, { method, path, source }: Pick<ApiRequest, "method" | "path" | "source">) =>
+        logger.error({ method, path, from: source?.from, requestId: source?.requestId, error }, "a request handler failed"),
     };
-    const app = createApp({ ...shared, routes: views.routes });
+    const routes = [...views.routes, logLevelRoute({ member: replica, authenticator, logger })];
+    const app = createApp({ ...shared, routes });
     const metricsSources = (): MetricsSources => ({
       replica,
       measures,
@@ -189,6 +199,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     }
     shared.metrics.start();
     const refresh = (): void => {
+      auditLog?.reopen();
       tls?.refresh();
       peerTls?.refresh();
     };
@@ -409,7 +420,7 @@ type FetchFallback = (request: IncomingMessage | Http2ServerRequest, response: S
 /** Requests that no route takes go to the Hono app; the bridge to it is loaded with the first one, which keeps the start short. */
 function fetchFallback({ app }: App, onError: ListenOptions["shared"]["onError"], tls: ListenerTls | undefined): FetchFallback {
   const answerFrom = (request: Request, { incoming: { socket } }: HttpBindings | Http2Bindings) =>
-    app.fetch(request, { isSecure: isTls(socket), certificateName: tls?.certificateNameOf(socket) });
+    app.fetch(request, { isSecure: isTls(socket), certificateName: tls?.certificateNameOf(socket), from: addressOf(socket) });
   let bridge: Promise<(...exchange: Parameters<FetchFallback>) => unknown> | undefined;
   return (request, response) => {
     bridge ??= import("@hono/node-server").then(({ getRequestListener }) =>

@@ -471,6 +471,17 @@ export const settingsSchema = z.strictObject({
         description: "How much history is kept; older history is removed by itself. 0: all.",
       }),
     ),
+  "audit-log": text()
+    .optional()
+    .meta(
+      meta({
+        group: "Logging",
+        placeholder: "FILE",
+        wants: "a path",
+        description: "Where each change is noted that a client of this member asks for: who, from where, which keys. Left out: nowhere.",
+        ours: true,
+      }),
+    ),
   "log-level": z
     .enum(Object.keys(LOG_LEVELS) as [keyof typeof LOG_LEVELS, ...(keyof typeof LOG_LEVELS)[]])
     .default("info")

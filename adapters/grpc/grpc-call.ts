@@ -7,7 +7,7 @@ import { type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Str
 import type { Bytes } from "../../core/bytes/bytes.ts";
 import type { OnInternalError } from "../../core/api/error-table.ts";
 import { asQuorateError } from "../../core/api/error-table.ts";
-import type { Credentials, ReplySink } from "../../core/api/exchange.ts";
+import type { Credentials, ReplySink, RequestSource } from "../../core/api/exchange.ts";
 import { grpcMessage } from "../../core/api/v3/grpc-message.ts";
 import { errTooManyRequests, isQuorateError } from "../../core/errors.ts";
 import { emptyLater } from "./closed-streams.ts";
@@ -19,6 +19,8 @@ import { type HeldBytes, MessageReader } from "./message-reader.ts";
 export interface CallHost {
   /** See `Credentials`. */
   readonly certificateName: string | undefined;
+  /** Address and port of the client. */
+  readonly from: string | undefined;
   readonly messageBytesMax: number;
   readonly heldBytes: HeldBytes;
   /** Of replies that the client has not taken yet. */
@@ -126,6 +128,10 @@ export class GrpcCall implements Credentials, ReplySink {
 
   get certificateName(): string | undefined {
     return this.#host.certificateName;
+  }
+
+  get source(): RequestSource {
+    return { from: this.#host.from, request: this.headers[":path"], requestId: this.header("x-request-id") };
   }
 
   // ---- requests

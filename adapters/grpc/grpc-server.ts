@@ -20,6 +20,7 @@ import type { TLSSocket } from "node:tls";
 import { performance } from "node:perf_hooks";
 import type { Method, Service } from "../../core/api/v3/services.ts";
 import { errNoLeader, errTooManyRequests } from "../../core/errors.ts";
+import { addressOf } from "../../core/api/exchange.ts";
 import type { OnInternalError } from "../../core/api/error-table.ts";
 import type { Member } from "../../core/replica/member.ts";
 import { CallList } from "./call-list.ts";
@@ -353,6 +354,7 @@ class Connection implements CallHost {
   readonly unsentBytes: HeldBytes;
   readonly onInternalError: OnInternalError;
   readonly certificateName: string | undefined;
+  readonly from: string | undefined;
   readonly calls = new CallList();
   /** Of requests that are no gRPC and not whole yet. */
   bodies = 0;
@@ -368,6 +370,7 @@ class Connection implements CallHost {
     this.messageBytesMax = options.maxRequestBytes + ENVELOPE_BYTES;
     this.onInternalError = options.onInternalError;
     this.certificateName = options.certificateNameOf?.(session.socket);
+    this.from = addressOf(session.socket);
     this.heldBytes = new HeldBytes(HELD_BYTES_MAX, allHeldBytes);
     this.unsentBytes = new HeldBytes(options.unsentBytesMax ?? UNSENT_BYTES_MAX, allUnsentBytes);
     this.#session = session;

@@ -7,7 +7,7 @@ import type { Consensus, ConsensusHost, ConsensusMember, ConsensusStatus, Propos
 import type { ConfigChange } from "../../core/raft/config-change.ts";
 import type { Status } from "../../core/raft/status.ts";
 import type { Index, NodeId, SnapshotMeta, Term } from "../../core/raft/types.ts";
-import { Histogram, doubling } from "./histogram.ts";
+import { Histogram, doubling } from "../../core/api/histogram.ts";
 
 export class Measures {
   /** Seconds of one durable write of the log. */

@@ -3,7 +3,7 @@ import { RouteTable } from "../../core/api/route-table.ts";
 import { Replica } from "../../core/replica/replica.ts";
 import { Solo } from "../../core/replica/solo.ts";
 import { MemoryLogStorage } from "../memory/log-storage.ts";
-import { Histogram, doubling } from "./histogram.ts";
+import { Histogram, doubling } from "../../core/api/histogram.ts";
 import { MeasuredConsensus, Measures } from "./measures.ts";
 import { prometheusMetrics } from "./prometheus-metrics.ts";
 

@@ -13,7 +13,7 @@ import type { RouteTable } from "../../core/api/route-table.ts";
 import type { Status } from "../../core/raft/status.ts";
 import type { Replica } from "../../core/replica/replica.ts";
 import type { TransportStats } from "../../core/replica/transport-port.ts";
-import type { Histogram } from "./histogram.ts";
+import type { Histogram } from "../../core/api/histogram.ts";
 import type { Measures } from "./measures.ts";
 
 export interface MetricsSources {
@@ -144,20 +144,27 @@ class Page {
 
   /** Of our own histograms: what prom-client asks of a metric is its name and its values. */
   histogram(name: string, help: string, source: Histogram): void {
-    const get = () => Promise.resolve({ name, help, type: "histogram", aggregator: "sum", values: valuesOf(name, source) });
+    this.labelledHistogram(name, help, () => [[{}, source]]);
+  }
+
+  labelledHistogram(name: string, help: string, read: () => Iterable<readonly [labels: Labels, source: Histogram]>): void {
+    const valuesNow = () => [...read()].flatMap(([labels, source]) => valuesOf(name, labels, source));
+    const get = () => Promise.resolve({ name, help, type: "histogram", aggregator: "sum", values: valuesNow() });
     this.#registry.registerMetric({ name, get, reset: () => {} } as unknown as Metric);
   }
 }
 
-function valuesOf(name: string, { bounds, counts, sum, count }: Histogram) {
-  const values: { value: number; labels: Record<string, string | number>; metricName: string }[] = [];
+type Labels = Readonly<Record<string, string | number>>;
+
+function valuesOf(name: string, labels: Labels, { bounds, counts, sum, count }: Histogram) {
+  const values: { value: number; labels: Labels; metricName: string }[] = [];
   let below = 0;
   bounds.forEach((bound, at) => {
     below += counts[at]!;
-    values.push({ value: below, labels: { le: bound }, metricName: `${name}_bucket` });
+    values.push({ value: below, labels: { ...labels, le: bound }, metricName: `${name}_bucket` });
   });
-  values.push({ value: count, labels: { le: "+Inf" }, metricName: `${name}_bucket` });
-  values.push({ value: sum, labels: {}, metricName: `${name}_sum` }, { value: count, labels: {}, metricName: `${name}_count` });
+  values.push({ value: count, labels: { ...labels, le: "+Inf" }, metricName: `${name}_bucket` });
+  values.push({ value: sum, labels, metricName: `${name}_sum` }, { value: count, labels, metricName: `${name}_count` });
   return values;
 }
 
@@ -283,6 +290,10 @@ const hex = (id: string): string => BigInt(id).toString(16);
 function addHttp(page: Page, { table, listeners, replica }: MetricsSources): void {
   page.labelled("counter", "quorate_http_replies_total", "Replies by route and status.", ["route", "status"], function* () {
     for (const { path, replies } of table.all()) for (const [status, count] of replies) yield [{ route: path, status }, count];
+  });
+  const durations = "Seconds from a whole request to its reply, by route and method; streams and long polls are left out.";
+  page.labelledHistogram("quorate_http_request_duration_seconds", durations, function* () {
+    for (const { path, seconds } of table.all()) for (const [method, histogram] of seconds) yield [{ route: path, method }, histogram];
   });
   page.gauge("quorate_http_connections", "Connections of clients.", () => listeners().connections);
   page.gauge("quorate_http_streams", "Streaming replies that are open.", () => listeners().openStreams);

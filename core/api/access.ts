@@ -10,10 +10,10 @@ const HEADERS_ALLOWED = "accept, content-type, authorization";
 const METHODS_ALLOWED = "POST, GET, OPTIONS, PUT, DELETE";
 /** The v1 API is made for browsers; what etcd's views say stays as etcd says it. */
 const V1 = {
-  "access-control-allow-headers": `${HEADERS_ALLOWED}, if-match, if-none-match, idempotency-key, last-event-id, quorate-ack, quorate-guard, quorate-min-revision, quorate-secret, traceparent`,
+  "access-control-allow-headers": `${HEADERS_ALLOWED}, if-match, if-none-match, idempotency-key, last-event-id, quorate-ack, quorate-guard, quorate-min-revision, quorate-secret, traceparent, x-request-id`,
   "access-control-allow-methods": `${METHODS_ALLOWED}, PATCH`,
   "access-control-expose-headers":
-    "etag, location, quorate-create-revision, quorate-lease, quorate-revision, quorate-time, quorate-version, quorate-watch, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after",
+    "etag, location, quorate-create-revision, quorate-lease, quorate-revision, quorate-time, quorate-version, quorate-watch, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id",
 };
 
 const PREFLIGHT: ApiReply = { status: 200, headers: {}, body: EMPTY };

@@ -26,6 +26,7 @@ export interface AppDeps {
   readonly access: AccessOptions;
   readonly bodyBytesMax: number;
   readonly onError: FetchBinding["onError"];
+  readonly monotonicMs?: FetchBinding["monotonicMs"];
 }
 
 /** What a host may give to `app.fetch` beside the request; left out, nothing is known of the connection. */
@@ -49,7 +50,12 @@ export function createApp(deps: AppDeps): App {
     ...(deps.metrics === undefined ? [] : [metricsRoute(deps.metrics)]),
   ]);
   const access = new Access(deps.access);
-  return { app: honoApp(table, { access, bodyBytesMax: deps.bodyBytesMax, onError: deps.onError }), table, access, healthCounts };
+  return {
+    app: honoApp(table, { access, bodyBytesMax: deps.bodyBytesMax, onError: deps.onError, monotonicMs: deps.monotonicMs }),
+    table,
+    access,
+    healthCounts,
+  };
 }
 
 /** `/health`, `/livez`, `/readyz` and `/metrics` only: for an address of their own. Any host name will do, as in etcd. */

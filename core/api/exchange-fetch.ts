@@ -6,16 +6,18 @@
  */
 import { type Bytes, EMPTY, fromUint8Array, toUint8Array } from "../bytes/bytes.ts";
 import type { Access } from "./access.ts";
-import type { ApiReply, ApiRequest, ConnectionFacts, ReplySink } from "./exchange.ts";
+import { type ApiReply, type ApiRequest, type ConnectionFacts, REQUEST_ID, type ReplySink, type RequestSource } from "./exchange.ts";
 import { bodyTooLargeReply, internalErrorReply } from "./pages.ts";
-import type { TableRoute } from "./route-table.ts";
+import { type TableRoute, countReply } from "./route-table.ts";
 
 export interface FetchBinding {
   readonly access: Access;
   /** The longest body taken, in bytes. */
   readonly bodyBytesMax: number;
   /** Told what a handler threw; the client gets a reply with status 500. */
-  readonly onError: (error: unknown, request: { readonly method: string; readonly path: string }) => void;
+  readonly onError: (error: unknown, request: Pick<ApiRequest, "method" | "path" | "source">) => void;
+  /** Left out: it is not measured how long replies take. */
+  readonly monotonicMs?: (() => number) | undefined;
 }
 
 /** Chunks a slow reader may leave waiting before `write` says so. */
@@ -41,21 +43,35 @@ export async function answerFetch(
   const { path, query } = pathAndQuery(request.url);
   const { method, headers } = request;
   const header = (name: string): string | undefined => headers.get(name) ?? undefined;
+  const beganMs = binding.monotonicMs?.();
   let reply: ApiReply;
   try {
     const onHangUp = (listener: () => void): void => request.signal.addEventListener("abort", listener, { once: true });
     reply = await answer(
       route,
       request,
-      { method, path, query, header, certificateName: connection?.certificateName, body: EMPTY, onHangUp },
+      {
+        method,
+        path,
+        query,
+        header,
+        certificateName: connection?.certificateName,
+        source: sourceOf(request, path, connection),
+        body: EMPTY,
+        onHangUp,
+      },
       binding,
     );
   } catch (error) {
-    binding.onError(error, { method, path });
+    binding.onError(error, { method, path, source: sourceOf(request, path, connection) });
     reply = internalErrorReply(path);
   }
-  route.replies.set(reply.status, (route.replies.get(reply.status) ?? 0) + 1);
+  countReply(route, { method, query }, reply, binding.monotonicMs && (binding.monotonicMs() - beganMs!) / 1_000);
   return toResponse(reply, request, binding);
+}
+
+function sourceOf({ method, headers }: Request, path: string, connection: ConnectionFacts | undefined): RequestSource {
+  return { from: connection?.from, request: `${method} ${path}`, requestId: headers.get(REQUEST_ID) ?? undefined };
 }
 
 /** Nobody is there to read it. */
@@ -115,6 +131,8 @@ export async function readBody(request: Request, bytesMax: number): Promise<Byte
 export function toResponse(reply: ApiReply, request: Request, binding: FetchBinding): Response {
   const { status, body } = reply;
   const headers = binding.access.headersFor(reply, request.headers.get("origin") ?? undefined, pathAndQuery(request.url).path);
+  const requestId = request.headers.get(REQUEST_ID);
+  if (requestId !== null) headers[REQUEST_ID] = requestId;
   if (typeof body === "string") {
     // An empty body would be given a type by the host.
     const bare = request.method === "HEAD" || status === 204 || status === 304 || body === EMPTY;

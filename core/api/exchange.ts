@@ -4,6 +4,29 @@
  */
 import type { Bytes } from "../bytes/bytes.ts";
 
+/** Says of a request which one it is, in replies and logs: whoever sends it, gets it back. */
+export const REQUEST_ID = "x-request-id";
+
+/** Where a request came from, for people who look at what was done. */
+export interface RequestSource {
+  /** Address and port of whoever is at the other end of the connection. */
+  readonly from?: string | undefined;
+  /** Method and path, without the query: `PUT /v1/kv/a`; of gRPC the method's name. */
+  readonly request?: string | undefined;
+  /** `X-Request-Id`, as the client has sent it. */
+  readonly requestId?: string | undefined;
+}
+
+/** Of whoever is at the other end of a connection; undefined when it is gone. */
+export function addressOf(socket: {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+}): string | undefined {
+  const { remoteAddress: address, remotePort: port } = socket;
+  if (address === undefined) return undefined;
+  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
+
 /** By what a request can be told to be somebody's. */
 export interface Credentials {
   /** @param name in lower case */
@@ -15,6 +38,8 @@ export interface Credentials {
   readonly certificateName?: string | undefined;
   /** What is asked for, where tokens may be good for one request only: its method, and its path with the query. */
   readonly act?: { readonly method: string; readonly path: string } | undefined;
+  /** Left out where the host does not know. */
+  readonly source?: RequestSource;
 }
 
 /** What a host knows of the connection that a request came on. */
@@ -22,6 +47,8 @@ export interface ConnectionFacts {
   /** It is TLS. */
   readonly isSecure: boolean;
   readonly certificateName?: string | undefined;
+  /** Address and port of the client. */
+  readonly from?: string | undefined;
 }
 
 export interface ApiRequest extends Credentials {

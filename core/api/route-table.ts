@@ -3,7 +3,13 @@
  * look up here, so that a path means the same on every runtime. Each route carries its own count of replies, for the metrics.
  */
 import { assert } from "../invariant.ts";
-import type { Handler, Route } from "./exchange.ts";
+import type { ApiReply, Handler, Route } from "./exchange.ts";
+import { Histogram, doubling } from "./histogram.ts";
+
+/** From half a millisecond to 16 s. */
+const SECONDS = doubling(0.0005, 16);
+/** What clients make up is told as `other`, so that the number of labels stays bounded. */
+const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
 export interface TableRoute {
   /** As declared: the label of its metrics, so that their number is bounded by the number of routes. */
@@ -12,6 +18,23 @@ export interface TableRoute {
   readonly handle: Handler;
   /** Replies by status. */
   readonly replies: Map<number, number>;
+  /** From the whole request to the reply, by method: of replies that come at once, neither streams nor what a client waits for. */
+  readonly seconds: Map<string, Histogram>;
+}
+
+/** A reply to a request of a route. @param seconds that it took; undefined: not known */
+export function countReply(
+  { replies, seconds: durations }: TableRoute,
+  { method, query }: { readonly method: string; readonly query: string },
+  { status, body }: ApiReply,
+  seconds: number | undefined,
+): void {
+  replies.set(status, (replies.get(status) ?? 0) + 1);
+  if (seconds === undefined || typeof body !== "string" || query.includes("wait")) return;
+  const name = METHODS.has(method) ? method : "other";
+  let histogram = durations.get(name);
+  if (histogram === undefined) durations.set(name, (histogram = new Histogram(SECONDS)));
+  histogram.observe(seconds);
 }
 
 /** By method; `*` takes what no other takes. */
@@ -29,7 +52,8 @@ export class RouteTable {
   }
 
   #add(route: Route): void {
-    const made: TableRoute = { path: route.path, stream: route.kind === "stream", handle: route.handle, replies: new Map() };
+    const { path, kind, handle } = route;
+    const made: TableRoute = { path, stream: kind === "stream", handle, replies: new Map(), seconds: new Map() };
     const methods = this.#methodsAt(route.path);
     assert(!methods.has(route.method), () => `two routes for ${route.method} ${route.path}`);
     methods.set(route.method, made);

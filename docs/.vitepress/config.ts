@@ -49,6 +49,7 @@ const sidebar = [
       page("Runtimes", "compatibility"),
       page("Scale", "scale"),
       page("Moving to another store", "moving"),
+      page("What a member tells", "observability"),
       page("Performance", "performance"),
     ],
   },

@@ -12,6 +12,7 @@ import { errAuthFailed, errAuthNotEnabled, errTooManyRequests } from "../../erro
 import type { Member } from "../../replica/member.ts";
 import type { Credentials } from "../exchange.ts";
 import type { KeyRange } from "../../store/command.ts";
+import { type Audit, AuditedMember } from "./audited-member.ts";
 import { AuthorisedMember, type Caller, checkRead, nameOf } from "./authorised-member.ts";
 import { ScopedTokenReader, scopedTokenIn } from "./scoped-tokens.ts";
 import { SignedTokenReader, type SignedTokens } from "./signed-tokens.ts";
@@ -32,10 +33,13 @@ export interface AuthenticatorOptions {
   readonly wallMs: () => number;
   /** Left out: tokens are simple ones. */
   readonly signedTokens?: SignedTokens | undefined;
+  /** Told of each change that somebody asks for. Left out: nobody is told, and it costs nothing. */
+  readonly audit?: Audit | undefined;
   /** A simple token that was not used for so long is forgotten. Default: etcd's five minutes. */
   readonly tokenIdleMs?: number | undefined;
 }
 
+const NOBODY: Caller = { user: "" };
 const TOKEN_IDLE_MS = 300_000;
 const TOKENS_MAX = 100_000;
 /** A random text and an index, as `authenticate` makes them. */
@@ -103,9 +107,16 @@ export class Authenticator {
   memberFor(request: Credentials): Member {
     const { member } = this.#options;
     const { enabled } = member.store.auth;
-    if (!enabled && request.header("authorization") === undefined) return member;
+    if (!enabled && request.header("authorization") === undefined) return this.#audited(member, request, NOBODY);
     const caller = this.callerOf(request);
-    return enabled || caller.user === null || caller.scope !== undefined ? new AuthorisedMember(member, caller) : member;
+    const isAsked = enabled || caller.user === null || caller.scope !== undefined;
+    return this.#audited(isAsked ? new AuthorisedMember(member, caller) : member, request, caller);
+  }
+
+  #audited(member: Member, { source }: Credentials, { user, scope }: Caller): Member {
+    const { audit } = this.#options;
+    if (audit === undefined) return member;
+    return new AuditedMember(member, audit, { ...source, user, ...(scope === undefined ? {} : { scoped: true }) });
   }
 
   /**
@@ -117,10 +128,11 @@ export class Authenticator {
   }
 
   /** As `memberFor`, by name and password, or certificate. */
-  async basicMemberFor(request: Credentials): Promise<Member> {
+  basicMemberFor(request: Credentials): Member | Promise<Member> {
     const { member } = this.#options;
     const isScoped = scopedTokenIn(request) !== undefined;
-    return member.store.auth.enabled || isScoped ? new AuthorisedMember(member, await this.basicCaller(request)) : member;
+    if (!member.store.auth.enabled && !isScoped) return this.#audited(member, request, NOBODY);
+    return this.basicCaller(request).then((caller) => this.#audited(new AuthorisedMember(member, caller), request, caller));
   }
 
   /** By the token in the header `authorization`, as etcd's gateway takes it; without one, by the client's certificate. */

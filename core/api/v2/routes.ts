@@ -33,8 +33,8 @@ export function v2Routes(deps: V2Deps): Route[] {
   const shared = new KeysHandler({ member: deps.member, isRestricted: false, now, counters });
 
   const handle = (request: ApiRequest): ApiReply | Promise<ApiReply> => {
-    if (!deps.member.store.auth.enabled && request.header("authorization") === undefined) return answer(request, deps.member);
-    return authenticator.basicMemberFor(request).then((member) => answer(request, member));
+    const member = authenticator.basicMemberFor(request);
+    return member instanceof Promise ? member.then((known) => answer(request, known)) : answer(request, member);
   };
 
   const answer = (request: ApiRequest, member: Member): ApiReply | Promise<ApiReply> => {
