@@ -50,11 +50,9 @@ async function v3(path: string, message: object, headers: Record<string, string>
 }
 
 test("each API leaves who, from where, what and which keys, and no values", async () => {
-  await fetch(`${server.url}/v1/kv/a?ttl=1m`, {
-    method: "PUT",
-    body: "secret",
-    headers: { "x-request-id": "r-1", "idempotency-key": "k" },
-  });
+  const headers = { "x-request-id": "r-1", "idempotency-key": "k" };
+  const put = await fetch(`${server.url}/v1/kv/a?ttl=1m`, { method: "PUT", body: "secret", headers });
+  expect(put.headers.get("x-request-id")).toBe("r-1");
   await fetch(`${server.url}/v2/keys/b`, {
     method: "PUT",
     body: "value=secret",
