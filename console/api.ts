@@ -32,12 +32,32 @@ function storeOf(endpoints: readonly string[]) {
 let endpoints: readonly string[] = [location.origin];
 let store = storeOf(endpoints);
 
-/** The members' addresses, as far as the page may ask them: another one is asked when the first does not answer. */
-export function learnEndpoints(found: readonly string[]): void {
-  const wanted = [...new Set([location.origin, ...found.filter((url) => URL.canParse(url)).map((url) => new URL(url).origin)])];
-  if (wanted.join() === endpoints.join()) return;
+/**
+ * Addresses of members that answer: one of them is asked when another does not. The others are left out, because whether a write that was
+ * sent to nobody was done is something that a browser does not tell.
+ */
+export function learnEndpoints(answering: readonly string[]): void {
+  const wanted = [...new Set(answering.filter((url) => URL.canParse(url)).map((url) => new URL(url).origin))];
+  if (wanted.length === 0 || wanted.join() === endpoints.join()) return;
   endpoints = wanted;
   store = storeOf(endpoints);
+}
+
+export const MEMBER_LIST = ask("cluster/member/list");
+
+/** Asks who there is, and who of them answers. @throws QuorateError when nobody answers */
+export async function lookForMembers(signal: AbortSignal): Promise<void> {
+  const { members } = await send<{ readonly members: readonly { readonly clientURLs?: readonly string[] }[] }>(MEMBER_LIST, signal);
+  const urls = members.flatMap(({ clientURLs = [] }) => clientURLs);
+  const soon = AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS)]);
+  const answers = urls.map((url) => sendTo(url, ask("maintenance/status"), soon).then(() => url));
+  const told = await Promise.allSettled(answers);
+  learnEndpoints(told.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])));
+}
+
+/** For watches. */
+export function theStore() {
+  return store;
 }
 
 /** @throws QuorateError */
@@ -45,9 +65,13 @@ export function send<T>(call: ApiCall, signal?: AbortSignal): Promise<T> {
   return store.call(wired<T>(call), signal);
 }
 
+const alone = new Map<string, ReturnType<typeof storeOf>>();
+
 /** The same of one member, whichever answers otherwise. @throws QuorateError */
 export function sendTo<T>(endpoint: string, call: ApiCall, signal?: AbortSignal): Promise<T> {
-  return storeOf([endpoint]).call(wired<T>(call), signal);
+  let one = alone.get(endpoint);
+  if (one === undefined) alone.set(endpoint, (one = storeOf([endpoint])));
+  return one.call(wired<T>(call), signal);
 }
 
 function wired<T>({ method, path, body, repeatable = method === "GET" }: ApiCall): Call<T> {

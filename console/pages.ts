@@ -1,5 +1,6 @@
 /** All pages, in the order of the navigation. A page is one file in `pages/`, named here. */
 import type { ComponentType } from "preact";
+import { Keys } from "./pages/keys.tsx";
 import { Members } from "./pages/members.tsx";
 
 export interface PageEntry {
@@ -12,4 +13,7 @@ export interface PageEntry {
   readonly view: ComponentType<{ readonly rest: string }>;
 }
 
-export const PAGES: readonly PageEntry[] = [{ path: "members", title: "Members", shortcut: "m", view: Members }];
+export const PAGES: readonly PageEntry[] = [
+  { path: "members", title: "Members", shortcut: "m", view: Members },
+  { path: "keys", title: "Keys", shortcut: "k", view: Keys },
+];

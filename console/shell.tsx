@@ -1,12 +1,15 @@
 /** What stands around every page: navigation, state of the connection, appearance, read-only mode, signing in, and the keyboard. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { lookForMembers } from "./api.ts";
 import { PAGES } from "./pages.ts";
+import { usePoll } from "./parts/poll.ts";
 import { Toasts } from "./parts/toasts.tsx";
 import { SignIn } from "./parts/sign-in.tsx";
 import { Link, goTo, placeNow } from "./router.tsx";
 import { connection, readOnly, theme, token } from "./state.ts";
 
+const MEMBERS_MS = 2_000;
 const THEMES = ["system", "light", "dark"];
 const STATES = { connecting: "connecting", live: "live", lost: "no answer" } as const;
 
@@ -17,6 +20,8 @@ export function Shell() {
   const entry = PAGES.find(({ path }) => path === page) ?? (page === "" ? PAGES[0] : undefined);
   useEffect(() => theme.subscribe((now) => void (document.documentElement.dataset["theme"] = now)), []);
   useEffect(() => onShortcuts(() => (helping.value = true)), []);
+  // On every page: whether anybody answers, and whom else to ask.
+  usePoll(lookForMembers, MEMBERS_MS);
   useEffect(() => void (document.title = `${entry?.title ?? "Not found"} · Quorate`), [entry]);
   const View = entry?.view;
   return (

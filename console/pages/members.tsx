@@ -1,12 +1,11 @@
 /** The members: who leads, how far each is, how much it keeps, and what is wrong. Asked of each one, twice a second. */
-import { ask, learnEndpoints, send, sendTo } from "../api.ts";
+import { MEMBER_LIST, ask, learnEndpoints, send, sendTo } from "../api.ts";
 import { Failure, Nothing } from "../parts/failure.tsx";
 import { AsCurl } from "../parts/action.tsx";
 import { usePoll } from "../parts/poll.ts";
 
 const EVERY_MS = 500;
 const ANSWER_MS = 700;
-const LIST = ask("cluster/member/list");
 const STATUS = ask("maintenance/status");
 const ALARMS = ask("maintenance/alarm", { action: "GET" });
 
@@ -49,7 +48,7 @@ async function look(known: readonly MemberInfo[], signal: AbortSignal) {
       }),
     );
   // During an election nobody can tell the list: what was known is shown on.
-  const listed = send<{ readonly members: readonly MemberInfo[] }>(LIST, soon()).catch((error: unknown) => {
+  const listed = send<{ readonly members: readonly MemberInfo[] }>(MEMBER_LIST, soon()).catch((error: unknown) => {
     if (known.length === 0) throw error;
     return undefined;
   });
@@ -59,7 +58,7 @@ async function look(known: readonly MemberInfo[], signal: AbortSignal) {
     listed,
     send<{ readonly alarms?: readonly Alarm[] }>(ALARMS, soon()).catch(() => ({ alarms: [] })),
   ]);
-  learnEndpoints((list?.members ?? members).flatMap(({ clientURLs = [] }) => clientURLs));
+  learnEndpoints(rows.flatMap(({ member: { clientURLs = [] }, status }) => (status === undefined ? [] : clientURLs)));
   if (rows.every(({ status }) => status === undefined)) throw new Error("no member answers");
   return { members: list?.members ?? members, rows, alarms };
 }
@@ -121,7 +120,7 @@ export function Members() {
           ))}
         </tbody>
       </table>
-      <AsCurl call={LIST} />
+      <AsCurl call={MEMBER_LIST} />
     </>
   );
 }

@@ -9,8 +9,8 @@ interface ActionProps {
   readonly label: string;
   /** What is sent. */
   readonly call: ApiCall;
-  /** Said when it was done. */
-  readonly done: string;
+  /** Said when it was done. Left out: `onDone` says it. */
+  readonly done?: string;
   readonly danger?: boolean;
   readonly disabled?: boolean;
   readonly onDone?: (reply: unknown) => void;
@@ -22,7 +22,7 @@ export function Action({ label, call, done, danger = false, disabled = false, on
     setBusy(true);
     try {
       const reply = await send<unknown>(call);
-      toast("done", done);
+      if (done !== undefined) toast("done", done);
       onDone?.(reply);
     } catch (error) {
       toast("failed", `${label}: ${textOf(error)}`);

@@ -1,5 +1,7 @@
 /** Asks again and again while a component is shown, one question at a time, and tells the shell whether the cluster answers. */
 import { useEffect, useState } from "preact/hooks";
+import { isQuorateError } from "../../client/client.ts";
+import { isPassing } from "../../core/recipes/repeat.ts";
 import { connection, token } from "../state.ts";
 
 export interface Polled<T> {
@@ -22,7 +24,8 @@ export function usePoll<T>(question: (signal: AbortSignal) => Promise<T>, everyM
         setPolled({ value });
       } catch (error) {
         if (over.signal.aborted) return;
-        connection.value = "lost";
+        // Whoever says no is there.
+        connection.value = isPassing(error) || !isQuorateError(error) ? "lost" : "live";
         setPolled((before) => ({ ...before, error }));
       }
       timer = setTimeout(() => void look(), everyMs);

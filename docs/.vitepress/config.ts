@@ -50,6 +50,7 @@ const sidebar = [
       page("Scale", "scale"),
       page("Moving to another store", "moving"),
       page("What a member tells", "observability"),
+      page("The web console", "console"),
       page("Performance", "performance"),
     ],
   },

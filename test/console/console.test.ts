@@ -1,8 +1,18 @@
 /** The web console in a real browser, before three real members: one browser and one cluster for all pages. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chromiumProgram, startChromium } from "../browser/chromium.ts";
+import { PROJECT_ROOT } from "../helpers/start-quorate.ts";
 import { Cluster } from "../helpers/start-cluster.ts";
+
+/** Evaluated in the page, which lets no other script in. */
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Those of docs/console.md are made anew. */
+const SCREENSHOTS = process.env["QUORATE_SCREENSHOTS"] === "yes";
 
 const title = `the console${chromiumProgram === undefined ? " (there is no chromium on this machine)" : ""}`;
 
@@ -29,6 +39,8 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
     await cluster?.stop();
   });
 
+  let killed = "";
+  const urlOf = (): string => cluster.members.find(({ name }) => name !== killed)!.url;
   const leaderShown = (): Promise<string | null> => page.locator("tr[data-role=leader]").getAttribute("data-member", { timeout: 20_000 });
 
   test("serves its page for every place, and its files for good", async () => {
@@ -47,9 +59,13 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
     await page.goto(`${url}/console/members`);
     expect(await leaderShown()).toBe(leader);
     await running.kill("SIGKILL");
+    killed = leader;
     const others = cluster.members.map(({ name }) => name).filter((name) => name !== leader);
     const next = await cluster.untilLeader(others);
+    const elected = performance.now();
     await page.locator(`tr[data-role=leader][data-member="${next}"]`).waitFor({ timeout: 20_000 });
+    // What operators are promised, so that a page which is stuck is a failure.
+    expect(performance.now() - elected).toBeLessThan(2_000);
     await page.locator(`tr[data-role=down][data-member="${leader}"]`).waitFor({ timeout: 20_000 });
     expect(await page.locator(".state").textContent()).toBe("live");
   });
@@ -60,6 +76,138 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
     await page.keyboard.press("Escape");
     await page.getByLabel("Appearance").selectOption("dark");
     expect(await page.evaluate(() => document.documentElement.dataset["theme"])).toBe("dark");
+  });
+
+  describe("keys", () => {
+    const base64 = (text: string) => Buffer.from(text).toString("base64");
+    const v3 = async (path: string, message: object): Promise<Record<string, unknown>> =>
+      (await (await fetch(`${urlOf()}/v3/${path}`, { method: "POST", body: JSON.stringify(message) })).json()) as Record<string, unknown>;
+    const put = (key: string, value: string, more: object = {}) => v3("kv/put", { key: base64(key), value: base64(value), ...more });
+    const open = (place: string) => page.goto(`${urlOf()}/console/keys/${place}`);
+    const valueOf = async (key: string) => (await fetch(`${urlOf()}/v1/kv/${encodeURIComponent(key)}`)).text();
+
+    test("are folders and a list, page by page, and changes are seen at once", async () => {
+      for (let n = 0; n < 120; n++) await put(`app/many/${String(n).padStart(3, "0")}`, `${n}`);
+      await put("app/config", '{"a":1}');
+      await put("/slashed/key", "1");
+      await open("tree/");
+      await page.getByRole("link", { name: "app/", exact: true }).click();
+      await page.getByRole("link", { name: "many/", exact: true }).waitFor();
+      await page.locator('tr[data-key="app/config"]').waitFor();
+      expect(await page.locator("tbody tr").count()).toBe(2);
+      await put("app/new", "1");
+      await page.locator('tr[data-key="app/new"]').waitFor();
+      await page.getByRole("link", { name: "List", exact: true }).click();
+      await page.locator('tr[data-key="app/many/000"]').waitFor();
+      expect(await page.locator("tbody tr").count()).toBe(100);
+      await page.getByRole("button", { name: "Further" }).click();
+      await page.locator('tr[data-key="app/new"]').waitFor();
+      expect(await page.locator("tbody tr").count()).toBe(22);
+      await page.getByRole("button", { name: "Back" }).click();
+      await page.locator('tr[data-key="app/config"]').waitFor();
+      await open("tree/");
+      await page.getByRole("link", { name: "/slashed/", exact: true }).waitFor();
+    });
+
+    test("are searched for, in values too, from the keyboard", async () => {
+      await put("needle/a", "x");
+      await put("hay", "a needle in it");
+      await open("search/");
+      await page.getByRole("searchbox").waitFor();
+      await page.keyboard.press("/");
+      await page.keyboard.type("needle");
+      await page.keyboard.press("Enter");
+      await page.locator('tr[data-key="needle/a"]').waitFor();
+      expect(await page.locator('tr[data-key="hay"]').count()).toBe(0);
+      await page.getByLabel("in values too").check();
+      await page.locator('tr[data-key="hay"]').waitFor();
+      expect(page.url()).toContain("/console/keys/search/needle");
+    });
+
+    test("one is changed with what changes shown, and not over what somebody else wrote", async () => {
+      await put("edit/me", '{"a":1}');
+      await open("key/edit%2Fme");
+      const value = page.getByLabel("Value");
+      await value.fill('{"a":2,"b":[]}');
+      await page.getByRole("button", { name: "Format" }).click();
+      expect(await page.locator(".diff del").textContent()).toContain('- {"a":1}');
+      expect(await page.locator(".diff ins").textContent()).toContain('+   "a": 2');
+      await page.getByRole("button", { name: "Save", exact: true }).click();
+      await page.getByText("edit/me is saved").waitFor();
+      expect(await valueOf("edit/me")).toBe('{\n  "a": 2,\n  "b": []\n}');
+
+      await value.fill("mine");
+      await put("edit/me", "theirs");
+      await page.getByText("Somebody else has changed this key").waitFor();
+      expect(await page.getByRole("button", { name: "Save", exact: true }).isDisabled()).toBe(true);
+      expect(await page.locator(".diff del").textContent()).toContain("- theirs");
+      await page.getByRole("button", { name: "Keep mine" }).click();
+      await page.getByRole("button", { name: "Save", exact: true }).click();
+      await page.waitForFunction(() => document.querySelector("textarea")?.value === "mine" && document.querySelector(".diff") === null);
+      expect(await valueOf("edit/me")).toBe("mine");
+
+      await page.getByRole("button", { name: "Show what it was before" }).click();
+      await page.getByText("It was made at revision").waitFor();
+      await page.locator('tr[data-version="1"]').getByRole("button", { name: "Restore" }).click();
+      await page.getByRole("button", { name: "Save", exact: true }).click();
+      await page.waitForFunction(() => document.querySelector(".diff") === null);
+      expect(await valueOf("edit/me")).toBe('{"a":1}');
+    });
+
+    test("bytes that are no text stay as they are, leases count down, and a key is made and deleted", async () => {
+      await v3("kv/put", { key: Buffer.from([1, 255]).toString("base64"), value: Buffer.from([0, 254, 255]).toString("base64") });
+      await v3("lease/grant", { ID: "4242", TTL: "600" });
+      await put("leased", "1", { lease: "4242" });
+      await open("key/~01ff");
+      expect(await page.getByLabel("Value (no text: base64)").inputValue()).toBe("AP7/");
+      await open("key/leased");
+      await page
+        .locator("[data-lease='1092']")
+        .getByText(/^1092: \d+ s of 600 s left$/)
+        .or(page.getByText(/1092: \d+ s of 600 s left/))
+        .first()
+        .waitFor();
+      await open("tree/");
+      await page.getByRole("button", { name: "New key" }).click();
+      await page.getByLabel("Name").fill("made/here");
+      await page.getByRole("button", { name: "Open" }).click();
+      await page.getByText("This key is not there").waitFor();
+      await page.getByLabel("Value").fill("new");
+      await page.getByRole("button", { name: "Save", exact: true }).click();
+      await page.locator("[data-revision]").waitFor();
+      expect(await valueOf("made/here")).toBe("new");
+      await page.getByRole("button", { name: "Delete …" }).click();
+      await page.getByRole("button", { name: "Delete it" }).click();
+      await page.getByText("made/here is deleted").waitFor();
+      expect((await fetch(`${urlOf()}/v1/kv/made%2Fhere`)).status).toBe(404);
+    });
+
+    test("nothing can be changed in read-only mode", async () => {
+      await open("key/edit%2Fme");
+      await page.getByLabel("Read-only").check();
+      expect(await page.getByRole("button", { name: "Delete …" }).isDisabled()).toBe(true);
+      expect(await page.getByLabel("Value").isEditable()).toBe(false);
+      await page.getByLabel("Read-only").uncheck();
+    });
+  });
+
+  test.each(["light", "dark"])("keeps WCAG 2.1 AA on every page, %s", async (look) => {
+    const url = urlOf();
+    for (const place of ["members", "keys/tree/", "keys/list/app%2F", "keys/search/needle", "keys/key/edit%2Fme"]) {
+      await page.goto(`${url}/console/${place}`);
+      await page.getByLabel("Appearance").selectOption(look);
+      await page.locator("main table, main textarea").first().waitFor();
+      if (SCREENSHOTS)
+        await page.screenshot({
+          path: join(PROJECT_ROOT, "docs", "console", `${place.split("/")[place.startsWith("keys") ? 1 : 0]}-${look}.png`),
+        });
+      const found = await page.evaluate(`${AXE}; axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] })`);
+      const { violations } = found as { violations: { id: string; nodes: { html: string }[] }[] };
+      expect(
+        violations.map(({ id, nodes }) => [id, nodes[0]!.html]),
+        `${place}, ${look}`,
+      ).toEqual([]);
+    }
   });
 
   test("asked nobody but the members, and had no error of its own", () => {
