@@ -1,7 +1,10 @@
 /** All pages, in the order of the navigation. A page is one file in `pages/`, named here. */
 import type { ComponentType } from "preact";
 import { Keys } from "./pages/keys.tsx";
+import { Locks } from "./pages/locks.tsx";
 import { Members } from "./pages/members.tsx";
+import { Queues } from "./pages/queues.tsx";
+import { Services } from "./pages/services.tsx";
 
 export interface PageEntry {
   /** The first segment of its path; what follows is the page's own. */
@@ -16,4 +19,7 @@ export interface PageEntry {
 export const PAGES: readonly PageEntry[] = [
   { path: "members", title: "Members", shortcut: "m", view: Members },
   { path: "keys", title: "Keys", shortcut: "k", view: Keys },
+  { path: "services", title: "Services", shortcut: "s", view: Services },
+  { path: "locks", title: "Locks and elections", shortcut: "l", view: Locks },
+  { path: "queues", title: "Queues", shortcut: "q", view: Queues },
 ];

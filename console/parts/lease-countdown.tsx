@@ -1,4 +1,4 @@
-/** How long a lease lives if nobody renews it, second by second. */
+/** How long a lease lives if nobody renews it, second by second where there is one. */
 import { ask, send } from "../api.ts";
 import { textOf } from "./failure.tsx";
 import { usePoll } from "./poll.ts";
@@ -10,8 +10,9 @@ interface TimeToLive {
   readonly grantedTTL?: string;
 }
 
-export function LeaseCountdown({ id }: { readonly id: string }) {
-  const { value, error } = usePoll((signal) => send<TimeToLive>(ask("lease/timetolive", { ID: id }), signal), EVERY_MS, id);
+/** @param everyMs seldom, where there are many */
+export function LeaseCountdown({ id, everyMs = EVERY_MS }: { readonly id: string; readonly everyMs?: number }) {
+  const { value, error } = usePoll((signal) => send<TimeToLive>(ask("lease/timetolive", { ID: id }), signal), everyMs, id);
   const hex = BigInt(id).toString(16);
   if (value === undefined) return <span class="mono">{error === undefined ? hex : `${hex}: ${textOf(error)}`}</span>;
   return (

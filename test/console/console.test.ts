@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Session, connectAll } from "../../client/all.ts";
 import { chromiumProgram, startChromium } from "../browser/chromium.ts";
 import { PROJECT_ROOT } from "../helpers/start-quorate.ts";
 import { Cluster } from "../helpers/start-cluster.ts";
@@ -191,12 +192,95 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
     });
   });
 
+  test("services are there with their health, live, and one that is gone can be removed", async () => {
+    const q = connectAll(urlOf());
+    const info = { address: "10.0.0.7", port: 8080, zone: "eu-1", version: "1.2" };
+    const mail = await q.services.register("mail", "a/1", info, { ttl: "30s" });
+    await page.goto(`${urlOf()}/console/services`);
+    const row = page.locator('tr[data-instance="mail/a/1"]');
+    await row.getByText("10.0.0.7:8080").waitFor();
+    await row.getByText(/ s of 30 s left/).waitFor();
+    await mail.update({ status: "critical" });
+    await page.locator('tr[data-instance="mail/a/1"][data-status=critical]').waitFor();
+    await row.getByRole("link", { name: "mail", exact: true }).click();
+    expect(page.url()).toMatch(/\/console\/services\/mail$/);
+    await mail.leave();
+    await page.getByText("No instance is registered here").waitFor();
+    const { id } = await Session.open(q, { ttl: "60s" });
+    await q.services.register("mail", "b", info, { ttl: "60s", signal: AbortSignal.timeout(60_000) });
+    await page.locator('tr[data-instance="mail/b"]').getByRole("button", { name: "Remove …" }).click();
+    await page.getByRole("button", { name: "Remove it" }).click();
+    await page.getByText("The instance is off the list").waitFor();
+    await q.store.revoke(id);
+  });
+
+  test("queues show how much is where, what comes next, and what is dead, which is handed out again", async () => {
+    const q = connectAll(urlOf());
+    const jobs = q.queue("mail/out");
+    await jobs.putAll(["one", "two"]);
+    const [first] = await jobs.take();
+    await first!.nack({ dead: true });
+    await page.goto(`${urlOf()}/console/queues`);
+    const counts = page.locator('tr[data-queue="mail/out"] td.number');
+    await counts.first().waitFor();
+    expect((await counts.allTextContents()).slice(0, 4)).toEqual(["1", "0", "0", "1"]);
+    await page.getByRole("link", { name: "mail/out" }).click();
+    await page.locator("tr[data-message=Next]").getByText("two").waitFor();
+    await page.locator("tr[data-message=Dead]").getByText("one").waitFor();
+    await page.getByRole("button", { name: "Hand them out again" }).click();
+    await page.locator("tr[data-message=Next]").getByText("one").waitFor();
+    await page.getByText("No message is dead.").waitFor();
+    await jobs.condition.set({ kind: "manual", open: false, mode: "latch" });
+    await page.getByText("Nothing is handed out: its condition (manual) does not hold.").waitFor();
+  });
+
+  test("locks and elections show who has them, who waits, and a circle of those who wait for each other", async () => {
+    const q = connectAll(urlOf());
+    const [one, two] = [await Session.open(q, { ttl: "60s" }), await Session.open(q, { ttl: "60s" })];
+    const hex = ({ id }: Session) => BigInt(id).toString(16);
+    await q.lock("first", { session: one, owner: "ann" });
+    await q.lock("second/é", { session: two, owner: "bob" });
+    const office = await q.election("office").campaign("10.0.0.9", { session: one });
+    await page.goto(`${urlOf()}/console/locks`);
+    await page
+      .locator(`[data-line="locks/first"] tr[data-place=holder][data-session="${hex(one)}"]`)
+      .getByText("ann")
+      .waitFor();
+    await page.locator('[data-line="elections/office"] tr[data-place=holder]').getByText("10.0.0.9").waitFor();
+    const waiting = [q.lock("first", { session: two, wait: "30s" }), q.lock("second/é", { session: one, wait: "30s" })].map((taking) =>
+      taking.catch((error: unknown) => error),
+    );
+    await page.locator(`[data-line="locks/second/é"] tr[data-place=waiting][data-session="${hex(one)}"]`).waitFor();
+    await page.getByText("Nobody goes on here:").waitFor();
+    await office.resign();
+    await page.locator('[data-line="elections/office"]').waitFor({ state: "detached" });
+    await page
+      .locator(`[data-line="locks/first"] tr[data-session="${hex(one)}"]`)
+      .getByRole("button", { name: "Take it away …" })
+      .click();
+    await page.getByRole("button", { name: "End its session" }).click();
+    await page.locator(`[data-line="locks/first"] tr[data-place=holder][data-session="${hex(two)}"]`).waitFor();
+    await two.end();
+    await Promise.all(waiting);
+    await q.lock("shown", { owner: "ann" });
+  });
+
   test.each(["light", "dark"])("keeps WCAG 2.1 AA on every page, %s", async (look) => {
     const url = urlOf();
-    for (const place of ["members", "keys/tree/", "keys/list/app%2F", "keys/search/needle", "keys/key/edit%2Fme"]) {
+    for (const place of [
+      "members",
+      "keys/tree/",
+      "keys/list/app%2F",
+      "keys/search/needle",
+      "keys/key/edit%2Fme",
+      "locks",
+      "services",
+      "queues",
+      "queues/mail%2Fout",
+    ]) {
       await page.goto(`${url}/console/${place}`);
       await page.getByLabel("Appearance").selectOption(look);
-      await page.locator("main table, main textarea").first().waitFor();
+      await page.locator("main table, main textarea, main .nothing").first().waitFor();
       if (SCREENSHOTS)
         await page.screenshot({
           path: join(PROJECT_ROOT, "docs", "console", `${place.split("/")[place.startsWith("keys") ? 1 : 0]}-${look}.png`),
