@@ -4,12 +4,13 @@
  */
 import { openStore } from "../client/connect.ts";
 import { etcdWire } from "../client/etcd.ts";
+import { v1Wire } from "../client/v1.ts";
 import type { Call } from "../client/wire.ts";
 import { token } from "./state.ts";
 
 /** One request, as it can be shown and sent. */
 export interface ApiCall {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** With the query. */
   readonly path: string;
   /** JSON, if there is a body. */
@@ -25,12 +26,18 @@ export const ask = (path: string, body: object = {}): ApiCall => ({ method: "POS
 /** One that does. */
 export const act = (path: string, body: object): ApiCall => ({ method: "POST", path: `/v3/${path}`, body });
 
-function storeOf(endpoints: readonly string[]) {
-  return openStore({ endpoints, wire: etcdWire(), token: () => token.value, retry: { attemptMs: ATTEMPT_MS } }).store;
+const WIRES = { v1: v1Wire, v3: etcdWire } as const;
+
+function storeOf(endpoints: readonly string[], api: keyof typeof WIRES = "v3") {
+  return openStore({ endpoints, wire: WIRES[api](), token: () => token.value, retry: { attemptMs: ATTEMPT_MS } }).store;
 }
 
 let endpoints: readonly string[] = [location.origin];
+const alone = new Map<string, ReturnType<typeof storeOf>>();
 let store = storeOf(endpoints);
+/** Whose errors are those of v1. */
+let v1Store = storeOf(endpoints, "v1");
+token.subscribe(() => connectAnew());
 
 /**
  * Addresses of members that answer: one of them is asked when another does not. The others are left out, because whether a write that was
@@ -40,7 +47,14 @@ export function learnEndpoints(answering: readonly string[]): void {
   const wanted = [...new Set(answering.filter((url) => URL.canParse(url)).map((url) => new URL(url).origin))];
   if (wanted.length === 0 || wanted.join() === endpoints.join()) return;
   endpoints = wanted;
+  connectAnew();
+}
+
+/** A store keeps the token that it was first given. */
+function connectAnew(): void {
   store = storeOf(endpoints);
+  v1Store = storeOf(endpoints, "v1");
+  alone.clear();
 }
 
 export const MEMBER_LIST = ask("cluster/member/list");
@@ -62,10 +76,8 @@ export function theStore() {
 
 /** @throws QuorateError */
 export function send<T>(call: ApiCall, signal?: AbortSignal): Promise<T> {
-  return store.call(wired<T>(call), signal);
+  return (call.path.startsWith("/v1/") ? v1Store : store).call(wired<T>(call), signal);
 }
-
-const alone = new Map<string, ReturnType<typeof storeOf>>();
 
 /** The same of one member, whichever answers otherwise. @throws QuorateError */
 export function sendTo<T>(endpoint: string, call: ApiCall, signal?: AbortSignal): Promise<T> {
@@ -76,7 +88,7 @@ export function sendTo<T>(endpoint: string, call: ApiCall, signal?: AbortSignal)
 
 function wired<T>({ method, path, body, repeatable = method === "GET" }: ApiCall): Call<T> {
   const sent = body === undefined ? {} : { body: JSON.stringify(body) };
-  return { method, path, ...sent, repeatable, decode: (text) => JSON.parse(text) as T } as Call<T>;
+  return { method, path, ...sent, repeatable, decode: (text) => (text === "" ? undefined : JSON.parse(text)) as T } as Call<T>;
 }
 
 /** The request for a shell. The token is not in it: what is copied ends up in chats and tickets. */

@@ -1,5 +1,7 @@
 /** All pages, in the order of the navigation. A page is one file in `pages/`, named here. */
 import type { ComponentType } from "preact";
+import { Access } from "./pages/access.tsx";
+import { Config } from "./pages/config.tsx";
 import { Keys } from "./pages/keys.tsx";
 import { Locks } from "./pages/locks.tsx";
 import { Members } from "./pages/members.tsx";
@@ -22,4 +24,6 @@ export const PAGES: readonly PageEntry[] = [
   { path: "services", title: "Services", shortcut: "s", view: Services },
   { path: "locks", title: "Locks and elections", shortcut: "l", view: Locks },
   { path: "queues", title: "Queues", shortcut: "q", view: Queues },
+  { path: "config", title: "Configuration", shortcut: "c", view: Config },
+  { path: "access", title: "Users and roles", shortcut: "u", view: Access },
 ];

@@ -1,18 +1,14 @@
 /** Queues: how many messages are where; and of one queue, the next messages, the dead ones, and its condition. */
 import { useState } from "preact/hooks";
-import { type Bytes, prefixEnd } from "../../core/bytes/bytes.ts";
-import { utf8Encode } from "../../core/bytes/utf8.ts";
-import { type ApiCall, ask, send } from "../api.ts";
-import { type RangeMessage, base64Of, bytesOf } from "../key-value.ts";
+import { type ApiCall, send } from "../api.ts";
 import { Action, AsCurl } from "../parts/action.tsx";
 import { Failure, Nothing } from "../parts/failure.tsx";
+import { NAMES_MAX, namesOf } from "../parts/names-of.ts";
 import { usePoll } from "../parts/poll.ts";
 import { Link } from "../router.tsx";
 
 const EVERY_MS = 1_000;
-const NAMES_MAX = 50;
 const PEEKED = 20;
-const PREFIX = "/quorate/queues/";
 
 interface State {
   readonly visible: number;
@@ -37,22 +33,8 @@ export function Queues({ rest }: { readonly rest: string }) {
   return rest === "" ? <AllQueues /> : <OneQueue key={rest} name={rest} />;
 }
 
-/** From one name to the next: how much is in a queue makes no difference. */
-async function namesNow(signal: AbortSignal): Promise<string[]> {
-  const names: string[] = [];
-  const end = base64Of(prefixEnd(utf8Encode(PREFIX)));
-  for (let key = utf8Encode(PREFIX); names.length < NAMES_MAX;) {
-    const { kvs } = await send<RangeMessage>(ask("kv/range", { key: base64Of(key), range_end: end, limit: 1, keys_only: true }), signal);
-    if (kvs?.[0] === undefined) return names;
-    const [, , , segment = ""] = bytesOf(kvs[0].key).split("/");
-    names.push(decodeURIComponent(segment));
-    key = prefixEnd(`${PREFIX}${segment}/` as Bytes);
-  }
-  return names;
-}
-
 async function statesNow(signal: AbortSignal) {
-  const names = await namesNow(signal);
+  const names = await namesOf("queues", signal);
   return Promise.all(names.map(async (name) => ({ name, state: await send<State>(get(encodeURIComponent(name)), signal) })));
 }
 

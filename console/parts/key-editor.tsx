@@ -2,7 +2,6 @@
  * One key: its value to be changed, what a save would change, what it was before, and how long it lives. A save depends on the revision that
  * was looked at: when somebody else has written since, both values are shown and the reader decides.
  */
-import { diffLines } from "diff";
 import { useEffect, useState } from "preact/hooks";
 import type { Bytes } from "../../core/bytes/bytes.ts";
 import { utf8Encode } from "../../core/bytes/utf8.ts";
@@ -12,6 +11,7 @@ import { goTo } from "../router.tsx";
 import { readOnly } from "../state.ts";
 import { Action, AsCurl } from "./action.tsx";
 import { useChanges } from "./changes.ts";
+import { Difference } from "./difference.tsx";
 import { Failure, Nothing } from "./failure.tsx";
 import { KeyHistory } from "./key-history.tsx";
 import { LeaseCountdown } from "./lease-countdown.tsx";
@@ -204,27 +204,4 @@ function format(text: string, done: (made: string) => void): void {
   } catch (error) {
     toast("failed", `This is no JSON: ${(error as Error).message}`);
   }
-}
-
-/** Lines that a save takes away, and lines that it adds. */
-export function Difference({ before, after }: { readonly before: string; readonly after: string }) {
-  return (
-    <figure>
-      <figcaption>What a save changes</figcaption>
-      <pre class="diff">
-        {diffLines(before, after).map(({ value, added, removed }, at) => {
-          const sign = added === true ? "+ " : removed === true ? "- " : "  ";
-          const lines = value.replace(/\n$/, "").split("\n");
-          const text = lines.map((line) => sign + line).join("\n");
-          return added === true ? (
-            <ins key={at}>{`${text}\n`}</ins>
-          ) : removed === true ? (
-            <del key={at}>{`${text}\n`}</del>
-          ) : (
-            <span key={at}>{`${text}\n`}</span>
-          );
-        })}
-      </pre>
-    </figure>
-  );
 }

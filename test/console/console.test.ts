@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Session, connectAll } from "../../client/all.ts";
+import { Session, acknowledgeConfig, connectAll } from "../../client/all.ts";
 import { chromiumProgram, startChromium } from "../browser/chromium.ts";
 import { PROJECT_ROOT } from "../helpers/start-quorate.ts";
 import { Cluster } from "../helpers/start-cluster.ts";
@@ -234,6 +234,36 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
     await page.getByText("Nothing is handed out: its condition (manual) does not hold.").waitFor();
   });
 
+  test("configuration shows values and who runs them, publishes over nobody, and goes back", async () => {
+    const q = connectAll(urlOf());
+    const app = q.config("app");
+    const first = await app.set("limits", { max: 1 });
+    await acknowledgeConfig(q, "app", "worker-1", first, { ttl: "60s" });
+    await page.goto(`${urlOf()}/console/config`);
+    await page.getByRole("link", { name: "app", exact: true }).click();
+    await page.locator("tr[data-consumer=worker-1]").getByText("up to date").waitFor();
+    const limits = page.locator("[data-value=limits]");
+    await limits.getByRole("button", { name: "Change …" }).click();
+    await limits.getByLabel("New value, JSON").fill('{"max": 2}');
+    expect(await limits.locator(".diff ins").textContent()).toContain('"max": 2');
+    await limits.getByRole("button", { name: "Publish" }).click();
+    await page.getByText("limits is published").waitFor();
+    expect((await app.get("limits"))?.value).toEqual({ max: 2 });
+    await page.locator("tr[data-consumer=worker-1]").getByText("behind").waitFor();
+
+    await limits.getByRole("button", { name: "Change …" }).click();
+    await limits.getByLabel("New value, JSON").fill('{"max": 3}');
+    await app.set("limits", { max: 4 });
+    await limits.getByText("Somebody else has published this value").waitFor();
+    await limits.getByRole("button", { name: "Publish" }).click();
+    await page.getByText(/^Publish: limits is not as/).waitFor();
+    expect((await app.get("limits"))?.value).toEqual({ max: 4 });
+    await limits.getByRole("button", { name: "Leave it" }).click();
+    await page.getByLabel("Go back to revision").fill(String(first));
+    await page.getByRole("button", { name: "Publish what was in force then" }).click();
+    await page.locator("[data-value=limits] pre").getByText('"max": 1').waitFor();
+  });
+
   test("locks and elections show who has them, who waits, and a circle of those who wait for each other", async () => {
     const q = connectAll(urlOf());
     const [one, two] = [await Session.open(q, { ttl: "60s" }), await Session.open(q, { ttl: "60s" })];
@@ -277,6 +307,8 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
       "services",
       "queues",
       "queues/mail%2Fout",
+      "config/app",
+      "access",
     ]) {
       await page.goto(`${url}/console/${place}`);
       await page.getByLabel("Appearance").selectOption(look);
@@ -292,6 +324,33 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
         `${place}, ${look}`,
       ).toEqual([]);
     }
+  });
+
+  test("asks who one is where authentication is on, and shows users and roles to whoever may", async () => {
+    const v3 = (path: string, message: object) => fetch(`${urlOf()}/v3/auth/${path}`, { method: "POST", body: JSON.stringify(message) });
+    await v3("user/add", { name: "root", password: "secret" });
+    await v3("user/grant", { user: "root", role: "root" });
+    await v3("role/add", { name: "reader" });
+    await v3("role/grant", { name: "reader", perm: { permType: "READ", key: btoa("app/"), range_end: btoa("app0") } });
+    expect((await v3("enable", {})).status).toBe(200);
+    await page.goto(`${urlOf()}/console/access`);
+    await page
+      .getByRole("alert")
+      .getByText(/user name is empty/)
+      .waitFor();
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByLabel("User", { exact: true }).fill("root");
+    await page.getByLabel("Password").fill("wrong");
+    await page.getByRole("dialog").getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("dialog").getByRole("alert").waitFor();
+    await page.getByLabel("Password").fill("secret");
+    await page.getByRole("dialog").getByRole("button", { name: "Sign in" }).click();
+    await page.locator("tr[data-user=root]").waitFor();
+    await page.locator("tr[data-role-name=reader]").getByText("read from app/ to app0").waitFor();
+    await page.goto(`${urlOf()}/console/queues/mail%2Fout`);
+    await page.locator("tr[data-message=Next]").first().waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("alert").first().waitFor();
   });
 
   test("asked nobody but the members, and had no error of its own", () => {
