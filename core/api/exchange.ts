@@ -39,7 +39,7 @@ export interface Credentials {
   /** What is asked for, where tokens may be good for one request only: its method, and its path with the query. */
   readonly act?: { readonly method: string; readonly path: string } | undefined;
   /** Left out where the host does not know. */
-  readonly source?: RequestSource;
+  readonly source?: RequestSource | undefined;
 }
 
 /** What a host knows of the connection that a request came on. */

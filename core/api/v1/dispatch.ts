@@ -199,7 +199,10 @@ export function credentialsOf(request: ApiRequest): Credentials {
   return {
     header: (name) => (name === "authorization" ? authorization : request.header(name)),
     certificateName: request.certificateName,
-    ...(request.source === undefined ? {} : { source: request.source }),
+    // Made of the connection when somebody wants to know.
+    get source() {
+      return request.source;
+    },
     act: { method: request.method === "HEAD" ? "GET" : request.method, path: rest === "" ? request.path : `${request.path}?${rest}` },
   };
 }
