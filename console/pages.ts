@@ -5,6 +5,7 @@ import { Config } from "./pages/config.tsx";
 import { Keys } from "./pages/keys.tsx";
 import { Locks } from "./pages/locks.tsx";
 import { Members } from "./pages/members.tsx";
+import { Overview } from "./pages/overview.tsx";
 import { Queues } from "./pages/queues.tsx";
 import { Services } from "./pages/services.tsx";
 
@@ -19,6 +20,7 @@ export interface PageEntry {
 }
 
 export const PAGES: readonly PageEntry[] = [
+  { path: "overview", title: "Overview", shortcut: "o", view: Overview },
   { path: "members", title: "Members", shortcut: "m", view: Members },
   { path: "keys", title: "Keys", shortcut: "k", view: Keys },
   { path: "services", title: "Services", shortcut: "s", view: Services },

@@ -192,6 +192,27 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
     });
   });
 
+  test("charts show how busy the member is and how fast it answers", async () => {
+    await page.goto(`${urlOf()}/console/overview`);
+    const shown = (title: string) => page.locator(`[data-chart="${title}"] figcaption strong`);
+    await shown("Requests answered").waitFor();
+    const busy = new AbortController();
+    const load = (async () => {
+      while (!busy.signal.aborted) await fetch(`${urlOf()}/v1/kv/busy`, { method: "PUT", body: "1" });
+    })();
+    await shown("Requests answered")
+      .getByText(/^[1-9]\d{1,}\/s$/)
+      .waitFor();
+    await shown("Entries applied")
+      .getByText(/^[1-9]\d{1,}\/s$/)
+      .waitFor();
+    await shown("99 of 100 requests within")
+      .getByText(/^[\d.]+ ms$/)
+      .waitFor();
+    busy.abort();
+    await load;
+  });
+
   test("services are there with their health, live, and one that is gone can be removed", async () => {
     const q = connectAll(urlOf());
     const info = { address: "10.0.0.7", port: 8080, zone: "eu-1", version: "1.2" };
@@ -298,6 +319,7 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
   test.each(["light", "dark"])("keeps WCAG 2.1 AA on every page, %s", async (look) => {
     const url = urlOf();
     for (const place of [
+      "overview",
       "members",
       "keys/tree/",
       "keys/list/app%2F",
@@ -312,7 +334,7 @@ describe.skipIf(chromiumProgram === undefined)(title, { timeout: 90_000 }, () =>
     ]) {
       await page.goto(`${url}/console/${place}`);
       await page.getByLabel("Appearance").selectOption(look);
-      await page.locator("main table, main textarea, main .nothing").first().waitFor();
+      await page.locator("main table, main textarea, main .nothing, main .chart").first().waitFor();
       if (SCREENSHOTS)
         await page.screenshot({
           path: join(PROJECT_ROOT, "docs", "console", `${place.split("/")[place.startsWith("keys") ? 1 : 0]}-${look}.png`),
